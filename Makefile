@@ -1,0 +1,36 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both do their own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench lint scenes setup browser
+
+demo: .venv/.installed ## the whole chain on built-in models, then vote yourself
+	$(BIN)/evalkit demo
+
+test: .venv/.installed browser ## every test, one of them in a real browser
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+setup: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 2; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,test,dev]"
+	@touch $@
+
+browser: # Chromium from the machine, or from Debian's packages where that is possible
+	@.ci/chromium
+
+bench: .venv/.installed ## speed, side by side with peers; see benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks
+
+scenes: .venv/.installed ## train the built-in models again (hours on two cores; resumes)
+	$(BIN)/python -m evalkit.models.scenes.training --work build/scenes
+
+lint: .venv/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

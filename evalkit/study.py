@@ -1,0 +1,195 @@
+"""study.toml -> Study: read, validated, frozen, hashed."""
+
+import hashlib
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from evalkit.errors import StudyError, listed, nearest
+from evalkit.models import ModelSpec, resolve
+from evalkit.validation import first_mistake
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+CONSENT = (
+    "You will compare pairs of computer-made images. We store your choices, how long they took and "
+    "the size of your window, under a random id and not under your name. You may stop at any time."
+)
+INSTRUCTIONS = (
+    "You see two images side by side and one question. Look at both, then choose with the keys or "
+    "the buttons. There is no right answer: we want your own judgement."
+)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PromptSource(_Part):
+    """Where the prompts come from and how many are drawn."""
+
+    source: str
+    n: int | None = Field(default=None, ge=1)
+    draw: Literal["first", "random"] = "first"
+
+
+class ImageSettings(_Part):
+    """Image seeds, shared by all models, and the side (px) of the square each image is shown in."""
+
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(min_length=1)
+    viewing_size: int = Field(default=512, ge=64, le=2048)
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
+
+
+class Question(_Part):
+    """One question asked of each pair; `show_prompt` shows the prompt above the images."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")
+    text: str = Field(min_length=1)
+    show_prompt: bool
+    tie: bool = True
+    both_bad: bool = False
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The choices an annotator has on this question."""
+        extra = [("tie", self.tie), ("both_bad", self.both_bad)]
+        return ("left", "right", *(name for name, offered in extra if offered))
+
+
+class Design(_Part):
+    """Which pairs are shown, how often, and how many trials are checks or repeats.
+
+    `attention_share` and `repeat_share` are shares of an annotator's trials.
+    """
+
+    pairs: Literal["all"] | tuple[tuple[str, str], ...] = "all"
+    votes_per_pair: int = Field(default=4, ge=1, le=1000)
+    trials_per_annotator: int = Field(default=100, ge=1, le=10_000)
+    attention_share: float = Field(default=0.05, ge=0, le=0.5)
+    repeat_share: float = Field(default=0.05, ge=0, le=0.5)
+    min_viewing_ms: int = Field(default=500, ge=0, le=60_000)
+
+
+class SessionTexts(_Part):
+    """What an annotator reads before the first trial."""
+
+    consent: str = Field(default=CONSENT, min_length=1)
+    instructions: str = Field(default=INSTRUCTIONS, min_length=1)
+
+
+class _StudyFile(_Part):
+    name: str
+    seed: int = Field(ge=0, lt=2**63)
+    prompts: PromptSource
+    images: ImageSettings
+    models: dict[str, dict[str, Any]] = Field(min_length=2)
+    questions: tuple[Question, ...] = Field(min_length=1)
+    design: Design = Design()
+    session: SessionTexts = SessionTexts()
+    store: str = "votes.sqlite"
+
+
+class Study(_Part):
+    """Prompts x models x questions x design, fixed before the votes."""
+
+    name: str
+    seed: int
+    prompts: PromptSource
+    images: ImageSettings
+    models: tuple[ModelSpec, ...]
+    questions: tuple[Question, ...]
+    design: Design
+    session: SessionTexts
+    store: str
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything the study file says, defaults included."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def model_names(self) -> list[str]:
+        """Names of the models, in the order of the file."""
+        return [model.name for model in self.models]
+
+    def question(self, question_id: str) -> Question:
+        """The question of this id; KeyError where there is none."""
+        return {question.id: question for question in self.questions}[question_id]
+
+
+def read_study(path: Path) -> Study:
+    """The study in a study.toml; StudyError, one sentence, on the first mistake in it."""
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise StudyError(
+            f"{path}: no such file; make a study with: evalkit init {path.parent}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: not valid TOML ({error}); correct it there") from None
+    try:
+        file = _StudyFile.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(first_mistake(error, str(path), _StudyFile)) from None
+    _check_names(file, path)
+    models = tuple(
+        resolve(name, table, f"{path}: models.{name}") for name, table in file.models.items()
+    )
+    _check_pairs(file, path)
+    return Study(**{**dict(file), "models": models})
+
+
+def _check_names(file: _StudyFile, path: Path) -> None:
+    for place, name in [("name", file.name), *(("models", name) for name in file.models)]:
+        if not _NAME.fullmatch(name):
+            raise StudyError(
+                f'{path}: {place}: "{name}"; a name has letters, digits, ".", "_" and "-" only and '
+                "at most 64 of them; rename it"
+            )
+    ids = [question.id for question in file.questions]
+    for question_id in ids:
+        if ids.count(question_id) > 1:
+            raise StudyError(
+                f'{path}: questions: the id "{question_id}" stands twice; give each its own'
+            )
+    if Path(file.store).name != file.store or not file.store.endswith(".sqlite"):
+        raise StudyError(
+            f'{path}: store = "{file.store}"; allowed is the name of a file in the study folder '
+            'that ends in .sqlite; write store = "votes.sqlite"'
+        )
+
+
+def _check_pairs(file: _StudyFile, path: Path) -> None:
+    if file.design.pairs == "all":
+        return
+    if not file.design.pairs:
+        raise StudyError(
+            f'{path}: design.pairs is empty; write pairs = "all" or at least one pair of models'
+        )
+    seen = set()
+    for pair in file.design.pairs:
+        for name in pair:
+            if name not in file.models:
+                raise StudyError(
+                    f'{path}: design.pairs: unknown model "{name}"; the study has '
+                    f"{listed(file.models)}{nearest(name, file.models)}"
+                )
+        if pair[0] == pair[1]:
+            raise StudyError(
+                f'{path}: design.pairs: "{pair[0]}" is paired with itself; name two models'
+            )
+        if frozenset(pair) in seen:
+            raise StudyError(f"{path}: design.pairs: {listed(pair)} stands twice; remove one")
+        seen.add(frozenset(pair))

@@ -1,0 +1,105 @@
+"""The study folder: where each file of a study lies; one study = one folder that can be moved."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from evalkit import tables
+from evalkit.errors import StudyError
+from evalkit.study import Study, read_study
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A folder with a study.toml; every path of the study comes from here."""
+
+    root: Path
+
+    @cached_property
+    def study(self) -> Study:
+        """The study, read and validated once."""
+        return read_study(self.root / "study.toml")
+
+    @property
+    def prompts_file(self) -> Path:
+        """The drawn prompts (`tables.PROMPTS`), written by generation."""
+        return self.root / "prompts.csv"
+
+    @property
+    def images(self) -> Path:
+        """Folder of the generated images, one sub-folder per model."""
+        return self.root / "images"
+
+    @property
+    def images_file(self) -> Path:
+        """The images (`tables.IMAGES`), written by generation."""
+        return self.root / "images.csv"
+
+    @property
+    def manifest_file(self) -> Path:
+        """How the images were made: settings, versions, device per model."""
+        return self.root / "manifest.json"
+
+    @property
+    def pairs_file(self) -> Path:
+        """The pairs (`tables.PAIRS`): the key that puts model names back."""
+        return self.root / "pairs.csv"
+
+    @property
+    def checks_file(self) -> Path:
+        """The attention checks with their expected side."""
+        return self.root / "checks.csv"
+
+    @property
+    def blinded(self) -> Path:
+        """Folder of the public images: one canvas, no metadata, opaque names."""
+        return self.root / "blinded"
+
+    @property
+    def lock_file(self) -> Path:
+        """The hash of the study as it stood when the first session could start."""
+        return self.root / "lock.json"
+
+    @property
+    def store_file(self) -> Path:
+        """The vote database."""
+        return self.root / self.study.store
+
+    @property
+    def scores(self) -> Path:
+        """Folder of the metric scores, one CSV (`tables.SCORES`) per metric."""
+        return self.root / "scores"
+
+    @property
+    def analysis(self) -> Path:
+        """Folder of the result tables."""
+        return self.root / "analysis"
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report page and the tables beside it."""
+        return self.root / "report"
+
+    def read_prompts(self) -> pd.DataFrame:
+        """The drawn prompts; StudyError before generation."""
+        return self._read(self.prompts_file, tables.PROMPTS)
+
+    def read_images(self) -> pd.DataFrame:
+        """The image table; StudyError before generation."""
+        return self._read(self.images_file, tables.IMAGES)
+
+    def _read(self, path: Path, table: tables.Table) -> pd.DataFrame:
+        if not path.is_file():
+            raise StudyError(f"{self.root}: no {path.name} yet; run: evalkit generate {self.root}")
+        return tables.read(path, table)
+
+
+def open_study(path: Path) -> StudyFolder:
+    """The study folder at `path`, its study validated; StudyError where there is none."""
+    if not path.is_dir():
+        raise StudyError(f"{path}: no such study folder; make one with: evalkit init {path}")
+    folder = StudyFolder(path)
+    _ = folder.study
+    return folder

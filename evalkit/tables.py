@@ -1,0 +1,298 @@
+"""The columns of every table that crosses a boundary; an unknown value is an error."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from evalkit.errors import TableError, listed, nearest
+from evalkit.files import write_text
+
+CHOICES = ("left", "right", "tie", "both_bad")
+WINNERS = ("model_a", "model_b", "tie", "both_bad")
+TRIAL_KINDS = ("main", "repeat", "attention")
+IMAGE_STATUSES = ("ok", "failed", "filtered")
+SIMULATED = "SIMULATED VOTES"
+
+_FIRST_LINE = 2  # line of the first data row in a file with a header, as an editor counts it
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, what its cells hold and which values are allowed."""
+
+    name: str
+    kind: Literal["text", "integer", "number", "flag"] = "text"
+    allowed: tuple[str, ...] = ()
+    required: bool = True  # False: the column may be absent
+    empty: bool = False  # True: a cell may be empty (missing)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns of one kind of table, and the columns that name a row."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all columns, in order."""
+        return [column.name for column in self.columns]
+
+    def empty(self) -> pd.DataFrame:
+        """The table without rows."""
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in self.names})
+
+
+def _text(*names: str, empty: bool = False, required: bool = True) -> tuple[Column, ...]:
+    return tuple(Column(name, empty=empty, required=required) for name in names)
+
+
+def _number(*names: str, empty: bool = True) -> tuple[Column, ...]:
+    return tuple(Column(name, "number", empty=empty) for name in names)
+
+
+def _count(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, "integer") for name in names)
+
+
+_VOTE_SOURCE = Column("vote_source", allowed=(SIMULATED,), required=False, empty=True)
+
+PROMPTS = Table(
+    "prompts",
+    (*_text("prompt_id", "prompt"), *_text("category", "challenge", empty=True)),
+    key=("prompt_id",),
+)
+IMAGES = Table(
+    "images",
+    (
+        *_text("image_id", "prompt_id", "model"),
+        *_count("seed"),
+        *_text("file_name", empty=True),
+        *_count("width", "height"),
+        *_text("sha256", empty=True),
+        *_number("seconds"),
+        Column("status", allowed=IMAGE_STATUSES),
+    ),
+    key=("image_id",),
+)
+PAIRS = Table(
+    "pairs",
+    (
+        *_text("pair_id", "prompt_id"),
+        *_count("seed"),
+        *_text("model_a", "model_b", "image_a", "image_b"),
+    ),
+    key=("pair_id",),
+)
+TRIALS = Table(
+    "trials",
+    (
+        *_text("trial_id", "annotator_id", "session_id", "question_id", "pair_id"),
+        Column("left", allowed=("a", "b")),
+        Column("kind", allowed=TRIAL_KINDS),
+        *_count("position"),
+        *_text("issued_at"),
+    ),
+    key=("trial_id",),
+)
+VOTES = Table(
+    "votes",
+    (
+        *_text("trial_id"),
+        Column("choice", allowed=CHOICES),
+        *_count("response_ms"),
+        *_text("created_at"),
+    ),
+    key=("trial_id",),
+)
+COMPARISONS = Table(
+    "comparisons",
+    (
+        *_text("trial_id", "annotator_id", "session_id", "question_id", "prompt_id"),
+        *_text("category", "challenge", empty=True),
+        *_text("model_a", "model_b"),
+        Column("winner", allowed=WINNERS),
+        *_text("left_model"),
+        Column("kind", allowed=TRIAL_KINDS),
+        *_count("response_ms"),
+        *_text("created_at"),
+        _VOTE_SOURCE,
+    ),
+    key=("trial_id",),
+)
+IMPORTED_VOTES = Table(
+    "votes",
+    (
+        *_text("annotator_id", "prompt_id", "question_id", "model_a", "model_b"),
+        Column("winner", allowed=WINNERS),
+        *_text("left_model", required=False, empty=True),
+        Column("response_ms", "integer", required=False, empty=True),
+    ),
+)
+WIN_RATES = Table(
+    "win_rates",
+    (
+        *_text("question_id", "model_a", "model_b"),
+        *_count("wins_a", "wins_b", "ties", "both_bad", "n", "n_prompts", "n_annotators"),
+        *_number("win_rate_a", "ci_low", "ci_high", "p_value", "p_holm"),
+        *_text("method"),
+        _VOTE_SOURCE,
+    ),
+    key=("question_id", "model_a", "model_b"),
+)
+RATINGS = Table(
+    "ratings",
+    (
+        *_text("question_id", "model"),
+        *_number("rating", "ci_low", "ci_high", "elo"),
+        *_number("rank_low", "rank_high"),
+        *_count("n"),
+        *_text("method"),
+        Column("converged", "flag"),
+        _VOTE_SOURCE,
+    ),
+    key=("question_id", "model"),
+)
+SCORES = Table(
+    "scores",
+    (
+        *_text("image_id", "prompt_id", "model"),
+        *_count("seed"),
+        *_text("metric"),
+        *_number("score", empty=False),
+        *_text("weights"),
+        Column("truncated", "flag"),
+    ),
+    key=("image_id", "metric", "weights"),
+)
+
+
+def check(frame: pd.DataFrame, table: Table, where: str) -> pd.DataFrame:
+    """A copy of `frame` with the table's columns in order and in their types.
+
+    Columns that the table does not know are dropped; optional ones may be absent. Cells may be
+    text (as read from a file) or typed already. An empty frame gives an empty table.
+
+    Raises TableError, with the line number, on a missing column, an empty cell, a value that is
+    not allowed, or a key that stands twice.
+    """
+    for column in table.columns:
+        if column.required and column.name not in frame.columns:
+            raise TableError(
+                f"{where}: column {column.name} is missing (found: {listed(frame.columns)}); "
+                f"a {table.name} table needs {listed(c.name for c in table.columns if c.required)}"
+                f"{nearest(column.name, frame.columns)}"
+            )
+    present = [column for column in table.columns if column.name in frame.columns]
+    frame = frame.reset_index(drop=True)
+    typed = {column.name: _typed(frame[column.name], column, where) for column in present}
+    checked = pd.DataFrame(typed, index=frame.index)
+    _check_key(checked, table, where)
+    return checked
+
+
+def read(path: Path, table: Table) -> pd.DataFrame:
+    """The table in a CSV file (or TSV, by its ending), checked; see `check`."""
+    try:
+        frame = pd.read_csv(
+            path,
+            sep="\t" if path.suffix == ".tsv" else ",",
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8",
+        )
+    except FileNotFoundError:
+        raise TableError(f"{path}: no such file; a {table.name} table is needed there") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise TableError(
+            f"{path}: not readable as a UTF-8 table with a header ({str(error).strip()}); "
+            "save it as CSV with the same number of cells in each row"
+        ) from None
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror}); give a CSV file") from None
+    return check(frame, table, str(path))
+
+
+def write(frame: pd.DataFrame, path: Path, table: Table) -> None:
+    """Write the checked table as CSV, whole or not at all; missing cells are empty."""
+    write_text(path, check(frame, table, table.name).to_csv(index=False, lineterminator="\n"))
+
+
+def label_simulated(frame: pd.DataFrame, simulated: bool) -> pd.DataFrame:
+    """The frame, with a column that says SIMULATED VOTES in every row where that is so."""
+    return frame.assign(vote_source=SIMULATED) if simulated else frame
+
+
+def is_simulated(frame: pd.DataFrame) -> bool:
+    """Whether any row of the table rests on simulated votes."""
+    return "vote_source" in frame.columns and bool((frame["vote_source"] == SIMULATED).any())
+
+
+def _typed(cells: pd.Series, column: Column, where: str) -> pd.Series:
+    missing = cells.isna() | (cells.astype(str).str.strip() == "")
+    if missing.any() and not column.empty:
+        _refuse(missing, column, where, "an empty cell")
+    if column.kind in ("integer", "number"):
+        return _numeric(cells, missing, column, where)
+    if column.kind == "flag":
+        return _flags(cells, column, where)
+    texts = cells.astype(str).where(~missing, "")
+    if column.allowed:
+        wrong = ~texts.isin([*column.allowed, *([""] if column.empty else [])])
+        if wrong.any():
+            found = texts[wrong].iloc[0]
+            hint = nearest(found, column.allowed)
+            _refuse(wrong, column, where, f'"{found}"', f"one of {listed(column.allowed)}{hint}")
+    return texts.astype(object)
+
+
+def _numeric(cells: pd.Series, missing: pd.Series, column: Column, where: str) -> pd.Series:
+    numbers = pd.to_numeric(cells.mask(missing), errors="coerce").astype(float)
+    wrong = numbers.isna() & ~missing
+    if column.kind == "integer":
+        wrong |= numbers.notna() & (numbers % 1 != 0)
+    if wrong.any():
+        what = "a whole number" if column.kind == "integer" else "a number"
+        _refuse(wrong, column, where, f'"{cells[wrong].iloc[0]}"', what)
+    if column.kind == "integer" and not missing.any():
+        return numbers.astype("int64")
+    return numbers
+
+
+def _flags(cells: pd.Series, column: Column, where: str) -> pd.Series:
+    flags = cells.astype(str).str.lower().map({"true": True, "false": False})
+    if flags.isna().any():
+        wrong = flags.isna()
+        _refuse(wrong, column, where, f'"{cells[wrong].iloc[0]}"', "true or false")
+    return flags.astype(bool)
+
+
+def _refuse(
+    wrong: pd.Series, column: Column, where: str, found: str, allowed: str = "a value"
+) -> None:
+    row = int(wrong.to_numpy().argmax()) + _FIRST_LINE
+    raise TableError(
+        f"{where}: line {row}, column {column.name}: {found}; allowed is {allowed}; correct the row"
+    )
+
+
+def _check_key(frame: pd.DataFrame, table: Table, where: str) -> None:
+    if not table.key:
+        return
+    twice = frame.duplicated(list(table.key))
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        value = listed(str(v) for v in _values(frame, row, table.key))
+        raise TableError(
+            f"{where}: line {row + _FIRST_LINE}: {listed(table.key)} = {value} stands twice; "
+            "each row must be named once; remove one of them"
+        )
+
+
+def _values(frame: pd.DataFrame, row: int, names: Sequence[str]) -> list[object]:
+    return [frame[name].iloc[row] for name in names]
