@@ -132,12 +132,21 @@ class Study(_Part):
 def read_study(path: Path) -> Study:
     """The study in a study.toml; StudyError, one sentence, on the first mistake in it."""
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except FileNotFoundError:
         raise StudyError(
             f"{path}: no such file; make a study with: evalkit init {path.parent}"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot be read as UTF-8 text ({error}); save it so") from None
+    return parse_study(text, path)
+
+
+def parse_study(text: str, path: Path) -> Study:
+    """The study that the text of a study.toml says; `path` names the file in errors."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path}: not valid TOML ({error}); correct it there") from None
     try:
         file = _StudyFile.model_validate(content)

@@ -68,6 +68,11 @@ class StudyFolder:
         return self.root / self.study.store
 
     @property
+    def simulation_file(self) -> Path:
+        """What the votes were simulated from; absent where people voted."""
+        return self.root / "simulation.json"
+
+    @property
     def scores(self) -> Path:
         """Folder of the metric scores, one CSV (`tables.SCORES`) per metric."""
         return self.root / "scores"

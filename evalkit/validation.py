@@ -10,7 +10,9 @@ def first_mistake(error: ValidationError, where: str, model: type[BaseModel] | N
 
     With `model`, an unknown key is answered with the keys that stand beside it.
     """
-    mistake = error.errors()[0]
+    mistakes = error.errors()
+    unknown = [mistake for mistake in mistakes if mistake["type"] == "extra_forbidden"]
+    mistake = (unknown or mistakes)[0]  # a misspelled key explains the one that is missing
     place = ".".join(str(part) for part in mistake["loc"]) or "file"
     found = mistake["input"]
     if mistake["type"] == "extra_forbidden":

@@ -1,0 +1,177 @@
+"""The command line: each command parses, makes one call and says what came of it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evalkit.errors import EvalkitError
+
+# Libraries are imported inside the commands: `evalkit --help` must answer at once.
+
+app = typer.Typer(
+    help="Matched images, blind votes and win rates with honest intervals.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's folder.")]
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder to make.")],
+    preset: Annotated[str, typer.Option(help="scenes, or sdxl-turbo.")] = "scenes",
+) -> None:
+    """Make a study folder with a commented study.toml."""
+    from evalkit.presets import init_study
+
+    file = init_study(path, preset)
+    print(f"Wrote {file}. Read it, change it, then run: evalkit generate {path}")
+
+
+@app.command()
+def generate(
+    path: StudyPath,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is missing.")] = False,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per call.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N.")] = None,
+) -> None:
+    """Make the study's images: the same prompts and seeds for every model."""
+    from evalkit import generation
+    from evalkit.progress import image_bar
+    from evalkit.study_folder import open_study
+
+    folder = open_study(path)
+    if dry_run:
+        print(generation.describe_plan(folder))
+        return
+    with image_bar() as progress:
+        images = generation.generate(
+            folder, batch_size=batch_size, device=device, progress=progress
+        )
+    made = images["status"].value_counts().to_dict()
+    counts = ", ".join(f"{made[status]} {status}" for status in made)
+    print(f"{len(images)} images ({counts}) in {folder.images}")
+
+
+@app.command()
+def invite(
+    path: StudyPath,
+    n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="How many annotators.")] = 1,
+    url: Annotated[str, typer.Option(help="Where they reach it.")] = "http://localhost:8501",
+) -> None:
+    """Make personal links, one per annotator; each is shown only now."""
+    from evalkit.collection import invite
+    from evalkit.study_folder import open_study
+
+    for link in invite(open_study(path), n, now=_now(), url=url):
+        print(link)
+
+
+@app.command()
+def serve(
+    path: StudyPath,
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8501,
+    host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from elsewhere.")] = "127.0.0.1",
+) -> None:
+    """Start the app in which annotators vote; stop it with Ctrl-C."""
+    from study_app.server import serve
+
+    from evalkit.collection import open_collection
+    from evalkit.study_folder import open_study
+
+    folder = open_study(path)
+    open_collection(folder, now=_now())
+    serve(folder.store_file, folder.blinded, port=port, host=host)
+
+
+@app.command()
+def score(
+    path: StudyPath,
+    metric: Annotated[str, typer.Option(help="clip_score, or scene_attributes.")] = "clip_score",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="architecture/pretrained, a folder, or scenes-clip."),
+    ] = None,
+) -> None:
+    """Score every image by a metric."""
+    from evalkit.metrics import score
+    from evalkit.progress import image_bar
+    from evalkit.study_folder import open_study
+
+    folder = open_study(path)
+    with image_bar() as progress:
+        scores = score(folder, metric=metric, weights=weights, progress=progress)
+    means = scores.groupby("model")["score"].mean()
+    print(f"{metric} of {len(scores)} images, weights {scores['weights'].iloc[0]}")
+    print("\n".join(f"  {model}: {mean:.2f}" for model, mean in means.items()))
+
+
+@app.command()
+def analyze(
+    path: Annotated[Path, typer.Argument(metavar="STUDY|FILE.csv", help="Study folder or votes.")],
+    out: Annotated[Path | None, typer.Option(help="Where the tables of a FILE.csv go.")] = None,
+) -> None:
+    """Estimate win rates and ratings from a study's votes, or from votes collected elsewhere."""
+    from evalkit.result_tables import analyze_file, analyze_study
+    from evalkit.study_folder import open_study
+    from evalkit.wording import win_rate_lines
+
+    if path.suffix == ".csv":
+        if out is None:
+            raise EvalkitError(f"analyze: {path} needs a folder for its tables; add --out DIR")
+        results = analyze_file(path, out)
+    else:
+        if out is not None:
+            raise EvalkitError(
+                f"analyze: --out is for vote files; the tables of {path} go into it; leave it out"
+            )
+        folder = open_study(path)
+        out = folder.analysis
+        results = analyze_study(folder)
+    print("\n".join(win_rate_lines(results["win_rates"])))
+    print(f"Tables in {out}")
+
+
+@app.command()
+def report(path: StudyPath) -> None:
+    """Write the report page."""
+    from evalkit.report import write_report
+    from evalkit.study_folder import open_study
+
+    print(f"Report: {write_report(open_study(path), now=_now())}")
+
+
+@app.command()
+def demo(
+    path: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where.")] = Path("results/demo"),
+) -> None:
+    """Run the whole chain on built-in models with simulated votes, then let you vote."""
+    from evalkit.demo import run_demo
+
+    run_demo(path, now=_now(), interactive=sys.stdin.isatty() and sys.stdout.isatty())
+
+
+def _now() -> str:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except EvalkitError as error:
+        print(f"evalkit: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

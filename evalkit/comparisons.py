@@ -1,0 +1,95 @@
+"""Votes -> comparisons: the only place that puts the model names back."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from evalkit import tables
+from evalkit.errors import TableError
+
+
+def unblind(
+    votes: pd.DataFrame,
+    trials: pd.DataFrame,
+    pairs: pd.DataFrame,
+    prompts: pd.DataFrame,
+    simulated: set[str],
+) -> pd.DataFrame:
+    """The comparisons (`tables.COMPARISONS`) of all voted main and repeat trials.
+
+    Takes the `tables` VOTES, TRIALS, PAIRS and PROMPTS, and the ids of simulated annotators, whose
+    rows say so. Trials without a vote and attention checks give no row. TableError where a trial's
+    pair is unknown.
+    """
+    voted = trials[trials["kind"] != "attention"].merge(votes, on="trial_id", validate="1:1")
+    joined = voted.merge(pairs, on="pair_id", how="left", validate="m:1")
+    lost = joined["model_a"].isna()
+    if lost.any():
+        raise TableError(
+            f"pairs: no pair {joined.loc[lost, 'pair_id'].iloc[0]} for trial "
+            f"{joined.loc[lost, 'trial_id'].iloc[0]}; the pair table belongs to another study; "
+            "put back the pairs.csv that the votes were collected with"
+        )
+    joined = joined.merge(
+        prompts[["prompt_id", "category", "challenge"]], on="prompt_id", validate="m:1"
+    )
+    left_is_a = joined["left"] == "a"
+    joined["winner"] = winner(joined["choice"], left_is_a)
+    joined["left_model"] = joined["model_a"].where(left_is_a, joined["model_b"])
+    is_simulated = joined["annotator_id"].isin(simulated)
+    if is_simulated.any():
+        joined["vote_source"] = is_simulated.map({True: tables.SIMULATED, False: ""})
+    return tables.check(joined.sort_values(["created_at", "trial_id"]), tables.COMPARISONS, "votes")
+
+
+def winner(choice: pd.Series, left_is_a: pd.Series) -> pd.Series:
+    """The winner (model_a, model_b, tie, both_bad) of each choice, given where model_a lay."""
+    chose_a = (choice == "left") == left_is_a
+    won = chose_a.map({True: "model_a", False: "model_b"})
+    return choice.where(choice.isin(["tie", "both_bad"]), won)
+
+
+def attention_answers(
+    votes: pd.DataFrame, trials: pd.DataFrame, checks: pd.DataFrame
+) -> pd.DataFrame:
+    """Columns trial_id, annotator_id, question_id, passed: one row per answered attention check.
+
+    `checks` holds pair_id and expected, the side of the check ("a" or "b") that a person who looks
+    chooses.
+    """
+    voted = trials[trials["kind"] == "attention"].merge(votes, on="trial_id", validate="1:1")
+    joined = voted.merge(checks[["pair_id", "expected"]], on="pair_id", validate="m:1")
+    expected_side = np.where(joined["expected"] == joined["left"], "left", "right")
+    passed = joined["choice"] == expected_side
+    return joined[["trial_id", "annotator_id", "question_id"]].assign(passed=passed)
+
+
+def read_imported(path: Path) -> pd.DataFrame:
+    """Comparisons from elsewhere (`tables.IMPORTED_VOTES`), one row per vote.
+
+    TableError, with the line, on an unknown winner, a model compared with itself, an empty cell or
+    a left_model that is neither of the two.
+    """
+    frame = tables.read(path, tables.IMPORTED_VOTES)
+    _refuse_first(
+        frame, frame["model_a"] == frame["model_b"], path, "model_a",
+        "is compared with itself; a comparison needs two models",
+    )  # fmt: skip
+    if "left_model" in frame.columns:
+        left = frame["left_model"]
+        strange = (left != "") & (left != frame["model_a"]) & (left != frame["model_b"])
+        _refuse_first(
+            frame, strange, path, "left_model",
+            "is neither model_a nor model_b; name the model that lay left, or leave it empty",
+        )  # fmt: skip
+    return frame
+
+
+def _refuse_first(frame: pd.DataFrame, wrong: pd.Series, path: Path, column: str, why: str) -> None:
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise TableError(
+            f"{path}: line {row + tables.FIRST_LINE}, column {column}: "
+            f'"{frame[column].iloc[row]}" {why}'
+        )

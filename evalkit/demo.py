@@ -1,0 +1,146 @@
+"""The demo: the whole chain on the built-in models, with simulated votes; then vote yourself."""
+
+import secrets
+import shutil
+import webbrowser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from evalkit import generation, tables
+from evalkit.collection import invite, open_collection
+from evalkit.errors import StudyError
+from evalkit.files import write_json, write_text
+from evalkit.metrics import score
+from evalkit.presets import init_study, preset_text
+from evalkit.progress import image_bar
+from evalkit.report import write_report
+from evalkit.result_tables import analyze_study
+from evalkit.simulate import Population
+from evalkit.simulated_sessions import simulate_sessions
+from evalkit.study_folder import StudyFolder, open_study
+from evalkit.wording import win_rate_lines
+
+SEED = 20231128
+QUALITY = {"scenes-base": 0.6, "scenes-lcm": -0.6, "scenes-turbo": 0.2}  # log-odds, made up
+QUALITY_SD = 0.6  # spread of single images around it
+ALIGNMENT_SLOPE = 4.0  # log-odds for an image with every attribute right, against none
+ALIGNMENT_SD = 0.4
+POPULATION = Population()
+
+console = Console(highlight=False)
+
+
+def run_demo(path: Path, now: str, interactive: bool) -> None:
+    """Make the study at `path` (or go on with it), simulate its votes, write its report.
+
+    With `interactive`, serve the same images afterwards so that the reader can vote.
+    """
+    if not (path / "study.toml").is_file():
+        init_study(path, "scenes")
+    folder = open_study(path)
+    console.print(f"1. Study: {path / 'study.toml'}")
+    _generate(folder)
+    _score(folder)
+    _vote(folder, now)
+    results = analyze_study(folder)
+    console.print("\n".join(f"   {line}" for line in win_rate_lines(results["win_rates"])))
+    page = write_report(folder, now=now)
+    console.print(f"5. Report ({tables.SIMULATED}): {page}")
+    if interactive:
+        vote_yourself(folder, now)
+
+
+def vote_yourself(demo: StudyFolder, now: str, port: int = 8501) -> None:
+    """Serve the demo's images as a study of the reader's own, until Ctrl-C; then report on it."""
+    from study_app.server import serve
+
+    own = _own_study(demo)
+    store = open_collection(own, now=now)
+    [link] = invite(own, 1, now=now, url=f"http://localhost:{port}")
+    console.print(f"6. Your turn: vote at {link}\n   Ctrl-C here ends it and writes your report.")
+    webbrowser.open(link)
+    serve(own.store_file, own.blinded, port=port)
+    if store.votes().empty:
+        console.print("   No votes, so no report.")
+        return
+    analyze_study(own)
+    console.print(f"7. Report of your votes: {write_report(own, now=now)}")
+
+
+def _generate(folder: StudyFolder) -> None:
+    with image_bar() as progress:
+        images = generation.generate(folder, progress=progress)
+    console.print(f"2. Images: {len(images)} in {folder.images}")
+
+
+def _score(folder: StudyFolder) -> None:
+    for metric in ("clip_score", "scene_attributes"):
+        with image_bar() as progress:
+            score(folder, metric=metric, progress=progress)
+    console.print(f"3. Scores: {folder.scores}")
+
+
+def _vote(folder: StudyFolder, now: str) -> None:
+    store = open_collection(folder, now=now)
+    annotators = store.annotators()
+    if not annotators["simulated"].all():
+        raise StudyError(f"{folder.root}: people voted here; give the demo another folder")
+    if annotators.empty:
+        with image_bar() as progress:
+            simulate_sessions(
+                folder, store, _utilities(folder), POPULATION, SEED, now,
+                on_vote=lambda done: progress(done, done, "votes"),
+            )  # fmt: skip
+        write_json(folder.simulation_file, _stated())
+    votes, n = len(store.votes()), len(store.annotators())
+    console.print(f"4. {tables.SIMULATED}: {votes} by {n} simulated annotators")
+
+
+def _utilities(folder: StudyFolder) -> dict[tuple[str, str], float]:
+    """Log-odds per question and image: quality from stated strengths, alignment from the reading
+    of the attribute classifier, each with noise of its own."""
+    rng = np.random.default_rng(SEED)
+    images = folder.read_images()
+    readings = tables.read(folder.scores / "scene_attributes.csv", tables.SCORES)
+    reading = pd.Series(readings["score"].to_numpy(), index=readings["image_id"])
+    utilities = {}
+    for image_id, model in zip(images["image_id"], images["model"], strict=True):
+        quality = QUALITY[model] + rng.normal(0, QUALITY_SD)
+        alignment = ALIGNMENT_SLOPE * reading[image_id] + rng.normal(0, ALIGNMENT_SD)
+        utilities["quality", image_id] = float(quality)
+        utilities["alignment", image_id] = float(alignment)
+    return utilities
+
+
+def _stated() -> dict[str, str]:
+    strengths = ", ".join(f"{model} {value:+}" for model, value in QUALITY.items())
+    return {
+        "votes": f"{tables.SIMULATED}: no person voted here",
+        "quality": f"made-up strengths in log-odds ({strengths}), images +- {QUALITY_SD} (sd)",
+        "alignment": (
+            f"the share of the prompt's attributes that the attribute classifier reads in the "
+            f"image, times {ALIGNMENT_SLOPE} log-odds, +- {ALIGNMENT_SD} (sd)"
+        ),
+        "annotators": (
+            f"own taste for each model +- {POPULATION.taste_sd} (sd of log-odds), Davidson's nu "
+            f"{POPULATION.tie_weight}, {POPULATION.careless_share:.0%} of votes without looking"
+        ),
+    }
+
+
+def _own_study(demo: StudyFolder) -> StudyFolder:
+    """A new study beside the demo's with its prompts and images, for one voter."""
+    root = demo.root.parent / f"{demo.root.name}-yours-{secrets.token_hex(3)}"
+    text = preset_text("scenes").replace("{name}", root.name)
+    text = text.replace("votes_per_pair = 4", "votes_per_pair = 1")
+    text = text.replace("trials_per_annotator = 60", "trials_per_annotator = 24")
+    write_text(root / "study.toml", text)
+    shutil.copytree(demo.images, root / "images")
+    for file in (demo.prompts_file, demo.images_file, demo.manifest_file):
+        shutil.copy2(file, root / file.name)
+    if demo.scores.is_dir():
+        shutil.copytree(demo.scores, root / "scores")
+    return open_study(root)

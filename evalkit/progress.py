@@ -1,0 +1,35 @@
+"""The progress bar of the commands that go through images."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@contextmanager
+def image_bar() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar with images per second and time left; yields the callback (done, total, label).
+
+    It goes to stderr and, where that is no terminal, stays silent until its last state.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None, rate="")
+        first: list[tuple[float, int]] = []
+
+        def show(done: int, total: int, label: str) -> None:
+            now = bar.get_time()
+            if not first:
+                first.append((now, done))
+            started, already = first[0]
+            rate = f"{(done - already) / (now - started):.1f} images/s" if now > started else ""
+            bar.update(task, completed=done, total=total, description=label, rate=rate)
+
+        yield show

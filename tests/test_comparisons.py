@@ -1,0 +1,100 @@
+"""Comparisons: names put back on the right side; votes from elsewhere checked at the door."""
+
+import itertools
+
+import pandas as pd
+import pytest
+
+from evalkit.comparisons import attention_answers, read_imported, unblind
+from evalkit.errors import TableError
+
+PAIRS = pd.DataFrame(
+    [("k1", "p1", 0, "turbo", "xl", "i1", "i2")],
+    columns=["pair_id", "prompt_id", "seed", "model_a", "model_b", "image_a", "image_b"],
+)
+PROMPTS = pd.DataFrame(
+    [("p1", "a cat", "Animals", "Basic")],
+    columns=["prompt_id", "prompt", "category", "challenge"],
+)
+
+
+def trials(*rows):
+    columns = ["trial_id", "pair_id", "left", "kind"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.assign(
+        annotator_id="ann", session_id="s", question_id="quality", position=1, issued_at="t0"
+    )
+
+
+def votes(*rows):
+    frame = pd.DataFrame(rows, columns=["trial_id", "choice"])
+    return frame.assign(response_ms=900, created_at="t1")
+
+
+def test_every_side_and_choice_names_the_right_winner():
+    expected = {
+        ("a", "left"): "model_a",
+        ("a", "right"): "model_b",
+        ("b", "left"): "model_b",
+        ("b", "right"): "model_a",
+        ("a", "tie"): "tie",
+        ("b", "both_bad"): "both_bad",
+    }
+    cases = list(itertools.product("ab", ["left", "right", "tie", "both_bad"]))
+    shown = trials(*[(f"t{i}", "k1", left, "main") for i, (left, _) in enumerate(cases)])
+    cast = votes(*[(f"t{i}", choice) for i, (_, choice) in enumerate(cases)])
+    found = unblind(cast, shown, PAIRS, PROMPTS, set()).set_index("trial_id")
+    for i, case in enumerate(cases):
+        if case in expected:
+            assert found.loc[f"t{i}", "winner"] == expected[case]
+        assert found.loc[f"t{i}", "left_model"] == {"a": "turbo", "b": "xl"}[case[0]]
+    assert found["category"].tolist() == ["Animals"] * 8
+
+
+def test_unvoted_trials_and_checks_give_no_comparison():
+    shown = trials(
+        ("t1", "k1", "a", "main"), ("t2", "k1", "b", "main"), ("t3", "c", "a", "attention")
+    )
+    found = unblind(votes(("t1", "left"), ("t3", "left")), shown, PAIRS, PROMPTS, set())
+    assert found["trial_id"].tolist() == ["t1"]
+
+
+def test_simulated_annotators_mark_their_rows():
+    shown, cast = trials(("t1", "k1", "a", "main")), votes(("t1", "left"))
+    assert "vote_source" not in unblind(cast, shown, PAIRS, PROMPTS, set())
+    marked = unblind(cast, shown, PAIRS, PROMPTS, {"ann"})
+    assert marked["vote_source"].tolist() == ["SIMULATED VOTES"]
+
+
+def test_a_pair_of_another_study_is_refused():
+    shown = trials(("t1", "other", "a", "main"))
+    with pytest.raises(TableError, match="no pair other for trial t1"):
+        unblind(votes(("t1", "left")), shown, PAIRS, PROMPTS, set())
+
+
+def test_a_check_is_passed_on_the_expected_side_only():
+    checks = pd.DataFrame({"pair_id": ["c1", "c2"], "expected": ["a", "b"]})
+    shown = trials(*[(f"t{i}", pair, left, "attention") for i, (pair, left) in enumerate(
+        [("c1", "a"), ("c1", "b"), ("c2", "a"), ("c2", "a")])])  # fmt: skip
+    cast = votes(("t0", "left"), ("t1", "left"), ("t2", "right"), ("t3", "tie"))
+    answers = attention_answers(cast, shown, checks).set_index("trial_id")["passed"]
+    assert answers.to_dict() == {"t0": True, "t1": False, "t2": True, "t3": False}
+
+
+HEADER = "annotator_id,prompt_id,question_id,model_a,model_b,winner,left_model\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a,p,q,x,x,tie,", 'line 3, column model_a: "x" is compared with itself'),
+        ("a,p,q,x,y,tie,z", 'line 3, column left_model: "z" is neither'),
+        ("a,p,q,x,y,win,x", 'line 3, column winner: "win"'),
+        ("a,p,,x,y,tie,x", "line 3, column question_id: an empty cell"),
+    ],
+)
+def test_a_bad_imported_row_is_named(tmp_path, row, message):
+    path = tmp_path / "votes.csv"
+    path.write_text(HEADER + "a,p,q,x,y,tie,x\n" + row + "\n")
+    with pytest.raises(TableError, match=message):
+        read_imported(path)

@@ -1,0 +1,116 @@
+"""The study file: presets read, mistakes answered in one sentence."""
+
+import pytest
+
+from evalkit.errors import StudyError
+from evalkit.presets import PRESETS, init_study, preset_text
+from evalkit.study import parse_study, read_study
+
+
+def scenes(old="", new=""):
+    text = preset_text("scenes").replace("{name}", "mine")
+    assert old in text
+    return text.replace(old, new, 1) if old else text
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "study.toml"
+
+
+def test_the_sdxl_turbo_preset_is_the_study_of_the_paper(tmp_path):
+    study = read_study(init_study(tmp_path / "paper", "sdxl-turbo"))
+    assert {(m.name, m.catalogue, m.steps, m.guidance) for m in study.models} == {
+        ("sdxl-turbo-1", "sdxl-turbo", 1, 0.0),
+        ("sdxl-turbo-4", "sdxl-turbo", 4, 0.0),
+        ("lcm-xl-4", "lcm-sdxl", 4, 8.0),
+        ("sdxl-50", "sdxl", 50, 5.0),
+    }
+    assert (study.prompts.source, study.prompts.n) == ("partiprompts", 100)
+    assert study.images.viewing_size == 512
+    assert study.design.votes_per_pair == 4
+    assert [(q.id, q.show_prompt) for q in study.questions] == [
+        ("quality", False),
+        ("alignment", True),
+    ]
+
+
+def test_every_preset_is_a_valid_study_named_by_its_folder(tmp_path):
+    assert set(PRESETS) == {"scenes", "sdxl-turbo"}
+    for preset in PRESETS:
+        assert read_study(init_study(tmp_path / preset, preset)).name == preset
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("votes_per_pair = 4", "vote_per_pair = 4",
+         'unknown key "design.vote_per_pair"; allowed are .*did you mean "votes_per_pair"'),
+        ("votes_per_pair = 4", 'votes_per_pair = "four"',
+         "design.votes_per_pair = 'four'; input should be a valid integer"),
+        ("votes_per_pair = 4", "votes_per_pair = 0", "greater than or equal to 1"),
+        ("[models.scenes-lcm]", "[models.scenes-lmc]",
+         'models.scenes-lmc: unknown model "scenes-lmc".*did you mean "scenes-lcm"'),
+        ("guidance = 4.0", "guidence = 4.0",
+         'models.scenes-base: unknown key "guidence".*did you mean "guidance"'),
+        ("guidance = 4.0", "guidance = -1", "models.scenes-base: guidance = -1"),
+        ("seeds = [0, 1]", "seeds = [1, 1]", "images.seeds = .*a seed stands twice"),
+        ("seeds = [0, 1]", "seeds = []", "images.seeds"),
+        ('draw = "first"', 'draw = "frist"',
+         'prompts.draw = "frist"; allowed are first, random; did you mean "first"'),
+        ('pairs = "all"', 'pairs = [["scenes-base", "scenes-tubro"]]',
+         'unknown model "scenes-tubro".*did you mean "scenes-turbo"'),
+        ('pairs = "all"', 'pairs = [["scenes-base", "scenes-base"]]', "paired with itself"),
+        ('pairs = "all"', 'pairs = [["scenes-base", "scenes-lcm"], ["scenes-lcm", "scenes-base"]]',
+         "stands twice"),
+        ('id = "alignment"', 'id = "quality"', 'the id "quality" stands twice'),
+        ('name = "mine"', 'name = "../mine"', 'name: "../mine"; a name has letters'),
+        ('store = "votes.sqlite"', 'store = "../votes.sqlite"', "the name of a file in the study"),
+        ("seed = 2023", "seed = = 2023", "not valid TOML"),
+        ("[prompts]", "[promts]", 'unknown key "promts".*did you mean "prompts"'),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence_with_the_place(path, old, new, message):
+    with pytest.raises(StudyError, match=message) as caught:
+        parse_study(scenes(old, new), path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_models_at_least(path):
+    text = scenes().replace("[models.scenes-lcm]\nsteps = 4\n", "")
+    text = text.replace("[models.scenes-turbo]\nsteps = 1\n", "")
+    with pytest.raises(StudyError, match="at least 2"):
+        parse_study(text, path)
+
+
+def test_the_hash_changes_with_a_setting_and_not_with_a_comment(path):
+    study = parse_study(scenes(), path)
+    assert parse_study(scenes() + "\n# a comment\n", path).sha256 == study.sha256
+    assert parse_study(scenes("steps = 25", "steps = 26"), path).sha256 != study.sha256
+
+
+def test_the_image_id_follows_settings_prompt_and_seed_and_not_the_name(path):
+    base = parse_study(scenes(), path).models[0]
+    renamed = base.model_copy(update={"name": "other"})
+    assert renamed.image_id("a red circle", 0) == base.image_id("a red circle", 0)
+    changed = [
+        base.image_id("a red circle", 1),
+        base.image_id("a blue circle", 0),
+        base.model_copy(update={"steps": 26}).image_id("a red circle", 0),
+        base.model_copy(update={"scheduler_settings": {"eta": 1}}).image_id("a red circle", 0),
+    ]
+    assert len({base.image_id("a red circle", 0), *changed}) == 5
+
+
+def test_init_refuses_what_is_there_and_writes_nothing_on_a_mistake(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(StudyError, match="not empty"):
+        init_study(tmp_path / "mine", "scenes")
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+    with pytest.raises(StudyError, match='unknown "scene".*did you mean "scenes"'):
+        init_study(tmp_path / "new", "scene")
+    with pytest.raises(StudyError, match="a name has letters"):
+        init_study(tmp_path / "my study", "scenes")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine"]
