@@ -1,5 +1,6 @@
 """The columns of every table that crosses a boundary; an unknown value is an error."""
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ CHOICES = ("left", "right", "tie", "both_bad")
 WINNERS = ("model_a", "model_b", "tie", "both_bad")
 TRIAL_KINDS = ("main", "repeat", "attention")
 IMAGE_STATUSES = ("ok", "failed", "filtered")
+FOILS = ("other_prompt", "pixelated")
 SIMULATED = "SIMULATED VOTES"
 
-_FIRST_LINE = 2  # line of the first data row in a file with a header, as an editor counts it
+FIRST_LINE = 2  # line of the first data row in a file with a header, as an editor counts it
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Table:
         return [column.name for column in self.columns]
 
     def empty(self) -> pd.DataFrame:
-        """The table without rows."""
-        return pd.DataFrame({name: pd.Series(dtype=object) for name in self.names})
+        """The table without rows, and without its optional columns."""
+        names = [column.name for column in self.columns if column.required]
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in names})
 
 
 def _text(*names: str, empty: bool = False, required: bool = True) -> tuple[Column, ...]:
@@ -89,6 +92,25 @@ PAIRS = Table(
     ),
     key=("pair_id",),
 )
+CHECKS = Table(
+    "checks",
+    (
+        *_text("pair_id", "question_id", "prompt_id", "foil_prompt_id", "model"),
+        *_text("image_a", "image_b"),
+        Column("expected", allowed=("a", "b")),
+        Column("foil", allowed=FOILS),
+    ),
+    key=("pair_id",),
+)
+BLINDED_PAIRS = Table(
+    "blinded pairs",
+    (
+        *_text("pair_id"),
+        *_text("question_id", empty=True),
+        *_text("matchup", "prompt_id", "foil_prompt_id", "prompt", "file_a", "file_b"),
+    ),
+    key=("pair_id",),
+)
 TRIALS = Table(
     "trials",
     (
@@ -121,6 +143,7 @@ COMPARISONS = Table(
         Column("kind", allowed=TRIAL_KINDS),
         *_count("response_ms"),
         *_text("created_at"),
+        *_text("pair_id", required=False, empty=True),  # absent in votes from elsewhere
         _VOTE_SOURCE,
     ),
     key=("trial_id",),
@@ -170,6 +193,27 @@ SCORES = Table(
     ),
     key=("image_id", "metric", "weights"),
 )
+MEAN_SCORES = Table(
+    "mean scores",
+    (
+        *_text("metric", "weights", "model"),
+        *_number("mean", "ci_low", "ci_high"),
+        *_count("n", "n_prompts"),
+        *_text("method"),
+        _VOTE_SOURCE,
+    ),
+    key=("metric", "weights", "model"),
+)
+SPEED = Table(
+    "speed",
+    (
+        *_text("model"),
+        *_number("seconds_median", "seconds_low", "seconds_high"),
+        *_count("n"),
+        _VOTE_SOURCE,
+    ),
+    key=("model",),
+)
 
 
 def check(frame: pd.DataFrame, table: Table, where: str) -> pd.DataFrame:
@@ -199,23 +243,26 @@ def check(frame: pd.DataFrame, table: Table, where: str) -> pd.DataFrame:
 def read(path: Path, table: Table) -> pd.DataFrame:
     """The table in a CSV file (or TSV, by its ending), checked; see `check`."""
     try:
-        frame = pd.read_csv(
-            path,
-            sep="\t" if path.suffix == ".tsv" else ",",
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8",
-        )
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
     except FileNotFoundError:
         raise TableError(f"{path}: no such file; a {table.name} table is needed there") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TableError(
-            f"{path}: not readable as a UTF-8 table with a header ({str(error).strip()}); "
-            "save it as CSV with the same number of cells in each row"
+            f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8"
         ) from None
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error.strerror}); give a CSV file") from None
-    return check(frame, table, str(path))
+    if not rows:
+        raise TableError(
+            f"{path}: is empty; a {table.name} table begins with a line of column names"
+        )
+    header, body = rows[0], rows[1:]
+    for number, row in enumerate(body, start=FIRST_LINE):
+        if len(row) != len(header):
+            raise TableError(
+                f"{path}: line {number}: {len(row)} cells; allowed are {len(header)}, as many as "
+                "the header has; correct the row"
+            )
+    return check(pd.DataFrame(body, columns=header, dtype=object), table, str(path))
 
 
 def write(frame: pd.DataFrame, path: Path, table: Table) -> None:
@@ -275,7 +322,7 @@ def _flags(cells: pd.Series, column: Column, where: str) -> pd.Series:
 def _refuse(
     wrong: pd.Series, column: Column, where: str, found: str, allowed: str = "a value"
 ) -> None:
-    row = int(wrong.to_numpy().argmax()) + _FIRST_LINE
+    row = int(wrong.to_numpy().argmax()) + FIRST_LINE
     raise TableError(
         f"{where}: line {row}, column {column.name}: {found}; allowed is {allowed}; correct the row"
     )
@@ -289,7 +336,7 @@ def _check_key(frame: pd.DataFrame, table: Table, where: str) -> None:
         row = int(twice.to_numpy().argmax())
         value = listed(str(v) for v in _values(frame, row, table.key))
         raise TableError(
-            f"{where}: line {row + _FIRST_LINE}: {listed(table.key)} = {value} stands twice; "
+            f"{where}: line {row + FIRST_LINE}: {listed(table.key)} = {value} stands twice; "
             "each row must be named once; remove one of them"
         )
 

@@ -1,0 +1,147 @@
+"""The figures: where their bars, whiskers and dots stand, and that they are SVG and PDF."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evalkit.report.figures import (
+    PALE,
+    STRONG,
+    rating_figure,
+    score_figure,
+    short_name,
+    speed_figure,
+    win_rate_figure,
+)
+from evalkit.report.vector import pdf, svg
+
+
+def win_rates() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "question_id": "quality",
+            "model_a": ["x", "x", "y", "y"],
+            "model_b": ["y", "z", "z", "w"],
+            "win_rate_a": [0.7, 0.55, 0.2, np.nan],
+            "ci_low": [0.6, 0.45, 0.1, np.nan],
+            "ci_high": [0.8, 0.65, 0.3, np.nan],
+            "n": [10, 20, 30, 0],
+        }
+    )
+
+
+def test_bars_are_split_at_the_win_rate_and_whiskers_span_the_interval() -> None:
+    axes = win_rate_figure(win_rates()).axes[0]
+    bars = [(bar.get_x(), bar.get_width()) for bar in axes.patches]
+    expected = [(0, 0.7), (0.7, 0.3), (0, 0.55), (0.55, 0.45), (0, 0.2), (0.2, 0.8)]
+    assert np.array(bars) == pytest.approx(np.array(expected))
+    whiskers = [
+        line.get_xdata() for line in axes.lines if str(line.get_gid()).startswith("interval")
+    ]
+    assert [(min(xs), max(xs)) for xs in whiskers] == [(0.6, 0.8), (0.45, 0.65), (0.1, 0.3)]
+    (half,) = [line for line in axes.lines if line.get_gid() == "half"]
+    assert list(half.get_xdata()) == [0.5, 0.5]
+
+
+def test_only_a_side_whose_interval_leaves_out_half_has_full_colour() -> None:
+    from matplotlib.colors import to_hex
+
+    bars = win_rate_figure(win_rates()).axes[0].patches
+    colours = [to_hex(bar.get_facecolor()) for bar in bars]
+    assert colours == [STRONG, PALE, PALE, PALE, PALE, STRONG]
+
+
+def test_a_pair_that_was_not_estimated_has_words_and_no_bar() -> None:
+    axes = win_rate_figure(win_rates().tail(1)).axes[0]
+    assert not axes.patches
+    assert "not estimated" in [text.get_text() for text in axes.texts]
+
+
+def test_the_svg_draws_the_interval_where_its_axis_says() -> None:
+    drawn = svg(win_rate_figure(win_rates().head(1)), "one", "words")
+    half = path_xs(drawn, "one-half")[0]
+    low, *_, high = path_xs(drawn, "one-interval-0")
+    axis = [float(x) for x in re.findall(r'x="([\d.]+)"[^>]*>(?:0|100)%<', drawn)]
+    assert half == pytest.approx((axis[0] + axis[1]) / 2, abs=0.01)
+    position = (np.array([low, high]) - axis[0]) / (axis[1] - axis[0])
+    assert position == pytest.approx(np.array([0.6, 0.8]), abs=0.001)
+
+
+def path_xs(drawn: str, gid: str) -> list[float]:
+    """The x coordinates of the first path in the group with this id."""
+    path = re.search(rf'id="{gid}">\s*<path d="(.*?)"', drawn, flags=re.DOTALL)
+    assert path is not None
+    return [float(x) for x in re.findall(r"[ML] ([\d.]+)", path.group(1))]
+
+
+def test_dots_stand_at_the_ratings_and_unrated_models_have_none() -> None:
+    ratings = pd.DataFrame(
+        {
+            "question_id": "quality",
+            "model": ["x", "y"],
+            "rating": [0.4, np.nan],
+            "ci_low": [0.1, np.nan],
+            "ci_high": [0.7, np.nan],
+            "rank_low": [1, np.nan],
+            "rank_high": [2, np.nan],
+        }
+    )
+    axes = rating_figure(ratings).axes[0]
+    dots = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [0.4]
+    words = [text.get_text() for text in axes.texts]
+    assert "rank 1\N{EN DASH}2" in words
+    assert "not estimated" in words
+
+
+def test_speed_figure_puts_seconds_across_and_ratings_up() -> None:
+    ratings = pd.DataFrame(
+        {
+            "question_id": "quality",
+            "model": ["x", "y", "z"],
+            "rating": [0.5, -0.5, 0.0],
+            "ci_low": [0.3, -0.8, -0.1],
+            "ci_high": [0.7, -0.2, 0.1],
+        }
+    )
+    speed = pd.DataFrame(
+        {
+            "model": ["x", "y"],
+            "seconds_median": [0.2, 0.02],
+            "seconds_low": [0.1, 0.01],
+            "seconds_high": [0.3, 0.03],
+            "n": 9,
+        }
+    )
+    axes = speed_figure(ratings, speed).axes[0]
+    points = next(line for line in axes.lines if line.get_marker() == "o")
+    assert list(points.get_xdata()) == [0.2, 0.02]
+    assert list(points.get_ydata()) == [0.5, -0.5]
+    assert axes.get_xscale() == "log"
+    assert {text.get_text() for text in axes.texts} == {"x", "y"}
+
+
+def test_the_same_figure_is_a_pdf_and_an_svg_with_text() -> None:
+    scores = pd.DataFrame(
+        {
+            "metric": "clip_score",
+            "weights": "a$b$<&>",
+            "model": ["x"],
+            "mean": [30.0],
+            "ci_low": [29.0],
+            "ci_high": [31.0],
+        }
+    )
+    figure = score_figure(scores, "STAMP")
+    assert pdf(figure).startswith(b"%PDF")
+    drawn = svg(figure, "scores", 'says "this"')
+    assert "mean score (a$b$&lt;&amp;&gt;)" in drawn
+    assert "STAMP" in drawn
+    assert 'aria-label="says &quot;this&quot;"' in drawn
+
+
+def test_long_names_keep_their_beginning_and_end() -> None:
+    assert short_name("sdxl-turbo") == "sdxl-turbo"
+    assert short_name("stable-diffusion-3.5-large-turbo") == "stable-dif\u2026rge-turbo"

@@ -1,0 +1,359 @@
+"""The report: its numbers are those of the tables, and it stands alone on disk."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evalkit import tables
+from evalkit.errors import StudyError
+from evalkit.report import write_report
+from evalkit.report.datasheet import flatten
+from evalkit.report.examples import thumbnail
+from evalkit.study_folder import StudyFolder
+from evalkit.wording import win_rate_sentence
+from tests.report_study import ATTACK, write_results, write_study
+
+NOW = "2025-01-02T10:00:00Z"
+
+
+class Page(HTMLParser):
+    """The parsed page: tags with attributes, text, and the cells of tables that have an id."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.tables: dict[str, list[list[dict]]] = {}
+        self._table: str | None = None
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        named = dict(attributes)
+        self.tags.append((tag, named))
+        if tag == "table":
+            self._table = named.get("id")
+            self.tables.setdefault(str(self._table), [])
+        if self._table is not None:
+            if tag == "tr":
+                self.tables[self._table].append([])
+            elif tag in ("td", "th"):
+                self.tables[self._table][-1].append({"text": "", "values": []})
+            elif tag == "data":
+                self.tables[self._table][-1][-1]["values"].append(float(str(named["value"])))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "table":
+            self._table = None
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+        rows = self.tables.get(self._table or "", [])
+        if rows and rows[-1]:
+            rows[-1][-1]["text"] += data
+
+    def rows(self, table: str) -> list[list[dict]]:
+        """The body's rows of a table."""
+        return self.tables[table][1:]
+
+    def values(self, table: str) -> list[list[float]]:
+        """The exact numbers of each row of a table, from left to right."""
+        return [[value for cell in row for value in cell["values"]] for row in self.rows(table)]
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    folder = write_study(tmp_path_factory.mktemp("simulated"), simulated=True)
+    write_report(folder, NOW)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    folder = write_study(tmp_path_factory.mktemp("real"), simulated=False)
+    write_report(folder, NOW)
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFolder:
+    """A study that a test may break."""
+    return write_study(tmp_path, simulated=False, n_prompts=3)
+
+
+def source(folder: StudyFolder) -> str:
+    return (folder.report / "index.html").read_text("utf-8")
+
+
+def analysed(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFrame:
+    """A result table, its questions in the order of the study."""
+    frame = tables.read(folder.analysis / f"{name}.csv", table)
+    if "question_id" not in frame.columns:
+        return frame
+    asked = [frame[frame["question_id"] == question] for question in ("quality", "alignment")]
+    return pd.concat(asked)
+
+
+# Numbers
+
+
+def test_win_rates_on_the_page_are_those_of_the_table(real: StudyFolder) -> None:
+    frame = analysed(real, "win_rates", tables.WIN_RATES)
+    page = Page(source(real))
+    columns = ["win_rate_a", "ci_low", "ci_high", "wins_a", "wins_b", "ties", "both_bad", "n"]
+    columns += ["n_prompts", "n_annotators", "p_value", "p_holm"]
+    assert len(frame) == 6
+    assert page.values("table-win-rates") == frame[columns].to_numpy(float).tolist()
+    names = [[cell["text"] for cell in row[:3]] for row in page.rows("table-win-rates")]
+    assert names == frame[["question_id", "model_a", "model_b"]].to_numpy().tolist()
+
+
+def test_what_is_read_is_the_rounded_value(real: StudyFolder) -> None:
+    frame = analysed(real, "win_rates", tables.WIN_RATES)
+    shown = [row[3]["text"] for row in Page(source(real)).rows("table-win-rates")]
+    assert shown == [f"{100 * value:.1f}%" for value in frame["win_rate_a"]]
+
+
+def test_ratings_scores_and_speed_are_those_of_their_tables(real: StudyFolder) -> None:
+    page = Page(source(real))
+    for table_id, name, table, columns in [
+        ("table-ratings", "ratings", tables.RATINGS, ["rating", "ci_low", "ci_high", "elo", "n"]),
+        ("table-scores", "scores", tables.MEAN_SCORES, ["mean", "ci_low", "ci_high", "n"]),
+        (
+            "table-speed",
+            "speed",
+            tables.SPEED,
+            ["seconds_median", "seconds_low", "seconds_high", "n"],
+        ),
+    ]:
+        frame = analysed(real, name, table)
+        assert len(frame) in (3, 6)
+        assert page.values(table_id) == frame[columns].to_numpy(float).tolist()
+
+
+def test_every_result_table_lies_beside_the_page_unchanged(real: StudyFolder) -> None:
+    for name in ("win_rates", "ratings", "comparisons", "scores", "speed"):
+        copy = real.report / "tables" / f"{name}.csv"
+        assert copy.read_bytes() == (real.analysis / f"{name}.csv").read_bytes()
+    scores = (real.scores / "clip_score.csv").read_bytes()
+    assert (real.report / "tables" / "clip_score.csv").read_bytes() == scores
+
+
+def test_the_same_files_give_the_same_page_and_figures(study: StudyFolder) -> None:
+    def written() -> dict[str, bytes]:
+        write_report(study, NOW)
+        files = [path for path in study.report.rglob("*") if path.is_file()]
+        return {str(path): path.read_bytes() for path in files}
+
+    first = written()
+    assert len(first) > 10
+    assert written() == first
+
+
+# Simulated votes
+
+
+def test_simulated_votes_are_said_on_every_figure_and_table(simulated: StudyFolder) -> None:
+    text = source(simulated)
+    assert '<aside class="banner"' in text
+    assert "All 432 votes behind this page were made by simulated annotators" in text
+    drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    captions = re.findall(r"<caption>.*?</caption>", text, flags=re.DOTALL)
+    assert (len(drawn), len(captions)) == (7, 4)
+    assert all(tables.SIMULATED in part for part in [*drawn, *captions])
+    assert "simulated annotators preferred" in text
+    assert tables.SIMULATED in re.findall(r"<title>.*?</title>", text)[0]
+
+
+def test_votes_of_people_are_not_called_simulated(real: StudyFolder) -> None:
+    text = source(real)
+    assert "simulated" not in text.lower()
+    assert '<aside class="banner"' not in text
+
+
+def test_a_few_simulated_votes_are_enough_to_say_so(study: StudyFolder) -> None:
+    comparisons = analysed(study, "comparisons", tables.COMPARISONS)
+    comparisons["vote_source"] = [tables.SIMULATED] * 5 + [""] * (len(comparisons) - 5)
+    tables.write(comparisons, study.analysis / "comparisons.csv", tables.COMPARISONS)
+    write_report(study, NOW)
+    assert f"5 of the {len(comparisons)} votes behind this page were made" in source(study)
+
+
+def test_what_the_votes_were_simulated_from_is_said(study: StudyFolder) -> None:
+    summary_file = study.analysis / "summary.json"
+    content = json.loads(summary_file.read_text("utf-8"))
+    content["simulation"] = {"quality": "made-up strengths"}
+    summary_file.write_text(json.dumps(content))
+    write_report(study, NOW)
+    assert '<p class="note">quality: made-up strengths</p>' in source(study)
+
+
+# A page that stands alone and trusts no text
+
+
+def test_the_page_loads_nothing_and_its_links_exist(real: StudyFolder) -> None:
+    page = Page(source(real))
+    loaded = [named["src"] for _, named in page.tags if "src" in named]
+    assert len(loaded) == 24
+    assert all(str(uri).startswith("data:image/webp;base64,") for uri in loaded)
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base"}
+    links = [str(named["href"]) for tag, named in page.tags if tag == "a"]
+    assert len(links) > 10
+    for link in links:
+        assert (real.report / link).is_file()
+    assert all(ref.startswith("#") for ref in re.findall(r"url\((.*?)\)", source(real)))
+    assert "@import" not in source(real)
+
+
+def test_text_of_the_study_is_never_markup(real: StudyFolder) -> None:
+    text = source(real)
+    page = Page(text)
+    assert "<script" not in text.lower()
+    assert "<b>" not in text
+    read = "".join(page.texts)
+    assert "Which image looks better made & <b>cleaner</b>?" in read
+    assert ATTACK in [str(named.get("alt", ""))[-len(ATTACK) :] for _, named in page.tags]
+
+
+def test_ids_on_the_page_are_unique(real: StudyFolder) -> None:
+    ids = [named["id"] for _, named in Page(source(real)).tags if "id" in named]
+    assert len(ids) > 50
+    assert len(set(ids)) == len(ids)
+
+
+# Missing inputs
+
+
+@pytest.mark.parametrize(
+    ("missing", "command"),
+    [
+        ("images.csv", "evalkit generate"),
+        ("analysis/win_rates.csv", "evalkit analyze"),
+        ("analysis/ratings.csv", "evalkit analyze"),
+        ("analysis/speed.csv", "evalkit analyze"),
+    ],
+)
+def test_a_missing_input_names_the_command_to_run(
+    study: StudyFolder, missing: str, command: str
+) -> None:
+    (study.root / missing).unlink()
+    with pytest.raises(StudyError, match=f"{Path(missing).name} yet.*run: {command}"):
+        write_report(study, NOW)
+    assert not study.report.exists()
+
+
+def test_without_votes_there_is_no_report(study: StudyFolder) -> None:
+    for name, table in [("win_rates", tables.WIN_RATES), ("ratings", tables.RATINGS)]:
+        tables.write(table.empty(), study.analysis / f"{name}.csv", table)
+    with pytest.raises(StudyError, match="no votes yet.*evalkit invite"):
+        write_report(study, NOW)
+
+
+def test_without_scores_the_page_says_how_to_get_them(study: StudyFolder) -> None:
+    empty = tables.MEAN_SCORES.empty()
+    tables.write(empty, study.analysis / "scores.csv", tables.MEAN_SCORES)
+    write_report(study, NOW)
+    assert "No scores yet. Run <code>evalkit score STUDY</code>" in source(study)
+    assert "table-scores" not in source(study)
+
+
+def test_one_annotator_gives_no_interval_and_no_zero(study: StudyFolder) -> None:
+    comparisons = analysed(study, "comparisons", tables.COMPARISONS).assign(annotator_id="a0")
+    write_results(study, comparisons, study.read_images())
+    write_report(study, NOW)
+    rows = Page(source(study)).rows("table-win-rates")
+    reason = "no interval: one annotator, two of each are needed"
+    assert [row[4]["text"] for row in rows] == [f"not estimated ({reason})"] * 6
+    assert [row[12]["text"] for row in rows] == ["not estimated"] * 6
+    assert ">nan" not in source(study).lower()
+    assert f"how sure that is was not estimated ({reason};" in source(study)
+
+
+def test_votes_that_name_no_pair_give_no_examples(study: StudyFolder) -> None:
+    comparisons = analysed(study, "comparisons", tables.COMPARISONS).drop(columns="pair_id")
+    tables.write(comparisons, study.analysis / "comparisons.csv", tables.COMPARISONS)
+    write_report(study, NOW)
+    assert "do not say which images were shown" in source(study)
+
+
+# Sentences and examples
+
+
+def test_each_pair_has_its_sentence_and_only_shown_preferences_are_marked(
+    real: StudyFolder,
+) -> None:
+    frame = analysed(real, "win_rates", tables.WIN_RATES)
+    marks = re.findall(r'<li class="(firm|single|open)">(On .*?)</li>', source(real))
+    assert [text for _, text in marks] == [
+        win_rate_sentence(row) for row in frame.to_dict("records")
+    ]
+    shown = ((frame["ci_low"] > 0.5) | (frame["ci_high"] < 0.5)).tolist()
+    assert [mark != "open" for mark, _ in marks] == shown
+    assert set(shown) == {True, False}
+
+
+def test_an_example_shows_the_two_images_of_its_pair_and_its_votes(real: StudyFolder) -> None:
+    text = source(real)
+    cards = re.findall(r'<article class="example">.*?</article>', text, flags=re.DOTALL)
+    assert len(cards) == 12
+    prompts = real.read_prompts().set_index("prompt")["prompt_id"]
+    comparisons = analysed(real, "comparisons", tables.COMPARISONS)
+    for card in cards:
+        page = Page(card)
+        shown = [named for tag, named in page.tags if tag == "img"]
+        a, b = (str(image["alt"]).split(": ", 1)[0] for image in shown)
+        prompt_id = prompts[str(shown[0]["alt"]).split(": ", 1)[1]]
+        seed = int(re.search(r"seed (\d)", card).group(1))
+        for model, image in zip((a, b), shown, strict=True):
+            assert image["src"] == thumbnail(real.images / model / f"{prompt_id}-{seed}.png")
+        cast = comparisons[comparisons["pair_id"] == f"{a}-{b}-{prompt_id}-{seed}"]
+        counted = re.findall(r"<td[^>]*>(\d+)</td><th[^>]*>(\w+).*?<td[^>]*>(\d+)</td>", card)
+        assert [question for _, question, _ in counted] == ["quality", "alignment"]
+        for for_a, question, for_b in counted:
+            winners = cast.loc[cast["question_id"] == question, "winner"].tolist()
+            assert (winners.count("model_a"), winners.count("model_b")) == (int(for_a), int(for_b))
+
+
+# Datasheet
+
+
+def test_the_datasheet_says_how_the_study_was_run(real: StudyFolder) -> None:
+    read = " ".join(" ".join(Page(source(real)).texts).split())
+    for words in (
+        "Which image shows the description better? (prompt shown; choices: left, right, tie)",
+        "two-way (prompt x annotator) Wilson",
+        "LCMScheduler",
+        "images of scenes-turbo 24 ok",
+        "image seeds 0, 1",
+        "runs \N{MIDDLE DOT} versions \N{MIDDLE DOT} torch 2.0 2.0 2.0",
+        "one generator per image",
+        "We store your choices",
+        f"study file sha256 {real.study.sha256}",
+        "exclusion rule none",
+        f"written at {NOW}",
+    ):
+        assert words in read
+
+
+def test_nested_json_becomes_rows_and_long_lists_stay_out() -> None:
+    content = {
+        "attention": {"n_passed": 3, "share": 0.123456},
+        "none": None,
+        "on": True,
+        "few": [1, 2],
+        "many": list(range(50)),
+        "nothing": [],
+        "runs": [{"device": "cpu"}, {"device": "cuda"}],
+    }
+    assert flatten(content) == [
+        ("attention \N{MIDDLE DOT} n passed", "3"),
+        ("attention \N{MIDDLE DOT} share", "0.123"),
+        ("none", "none"),
+        ("on", "yes"),
+        ("few", "1, 2"),
+        ("runs 1 \N{MIDDLE DOT} device", "cpu"),
+        ("runs 2 \N{MIDDLE DOT} device", "cuda"),
+    ]

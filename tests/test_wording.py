@@ -1,0 +1,83 @@
+"""Results in words: who was preferred, how surely, and what could not be estimated."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evalkit.report.cells import win_rate_sheet
+from evalkit.report.page import firmness
+from evalkit.wording import win_rate_sentence
+
+
+def win_rate_row(**changes: object) -> dict[str, object]:
+    row = {
+        "question_id": "quality", "model_a": "x", "model_b": "y", "win_rate_a": 0.61,
+        "ci_low": 0.54, "ci_high": 0.67, "p_holm": 0.01, "n": 96, "n_prompts": 24,
+        "n_annotators": 12, "method": "no interval: one prompt; ties count half",
+    }  # fmt: skip
+    return row | changes
+
+
+COUNTED = "(n = 96, 24 prompts, 12 annotators)"
+SHARE = f"61% (54% to 67%) of comparisons {COUNTED}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, f"On quality, annotators preferred x to y in {SHARE}."),
+        (
+            {"win_rate_a": 0.39, "ci_low": 0.33, "ci_high": 0.46},
+            f"On quality, annotators preferred y to x in {SHARE}.",
+        ),
+        (
+            {"win_rate_a": 0.52, "ci_low": 0.45, "ci_high": 0.59},
+            "On quality, no preference could be shown between x and y: annotators preferred x in "
+            f"52% (45% to 59%) of comparisons {COUNTED}.",
+        ),
+        (
+            {"ci_low": 0.5004, "p_holm": 0.08},
+            "On quality, annotators preferred x to y in 61% (50.04% to 67%) of comparisons "
+            f"{COUNTED}; over all pairs this may be chance (Holm p = 0.08).",
+        ),
+        (
+            {"ci_low": np.nan, "ci_high": np.nan},
+            "On quality, annotators preferred x to y in 61% of comparisons; how sure that is was "
+            "not estimated (no interval: one prompt; n = 96, 24 prompts, 12 annotators).",
+        ),
+        (
+            {"n_prompts": 1, "n_annotators": 1},
+            "On quality, annotators preferred x to y in 61% (54% to 67%) of comparisons (n = 96, "
+            "1 prompt, 1 annotator).",
+        ),
+        (
+            {"win_rate_a": np.nan, "ci_low": np.nan, "ci_high": np.nan},
+            "On quality, x against y was not estimated (no interval: one prompt).",
+        ),
+    ],
+)  # fmt: skip
+def test_a_result_in_words(changes: dict[str, object], sentence: str) -> None:
+    assert win_rate_sentence(win_rate_row(**changes)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "firm"),
+    [
+        ({}, "firm"),
+        ({"p_holm": 0.06}, "single"),
+        ({"ci_low": 0.3, "ci_high": 0.49, "p_holm": 0.04}, "firm"),
+        ({"ci_low": 0.49}, "open"),
+        ({"ci_low": np.nan, "ci_high": np.nan, "p_holm": np.nan}, "open"),
+    ],
+)
+def test_a_preference_is_firm_only_after_holm(changes: dict[str, object], firm: str) -> None:
+    assert firmness(win_rate_row(**changes)) == firm
+
+
+def test_a_reason_cannot_bring_markup_into_a_cell() -> None:
+    row = win_rate_row(
+        win_rate_a=np.nan, ci_low=np.nan, ci_high=np.nan, p_value=np.nan, p_holm=np.nan,
+        wins_a=0, wins_b=0, ties=0, both_bad=0, method="<img src=x>; rule",
+    )  # fmt: skip
+    sheet = win_rate_sheet(pd.DataFrame([row]), "")
+    assert "not estimated (&lt;img src=x&gt;)" in str(sheet.rows[0][3])
