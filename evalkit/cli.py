@@ -79,11 +79,16 @@ def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from elsewhere.")] = "127.0.0.1",
 ) -> None:
     """Start the app in which annotators vote; stop it with Ctrl-C."""
-    from study_app.server import serve
-
     from evalkit.collection import open_collection
     from evalkit.study_folder import open_study
 
+    try:
+        from study_app.server import serve
+    except ModuleNotFoundError as error:
+        raise EvalkitError(
+            f"serve: the app needs {error.name}, which is not installed; run: "
+            'pip install "evalkit[app]"'
+        ) from None
     folder = open_study(path)
     open_collection(folder, now=_now())
     serve(folder.store_file, folder.blinded, port=port, host=host)

@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 
 from evalkit import tables
-from evalkit.errors import StudyError, listed, nearest
+from evalkit.errors import StudyError, TableError, listed, nearest
 
 _HUB_SETS = {"partiprompts": "nateraw/parti-prompts"}
-_ENDINGS = (".tsv", ".csv", ".jsonl")
 
 
 def builtin_folder() -> Path:
@@ -29,14 +28,15 @@ def read_prompts(source: str, folder: Path) -> pd.DataFrame:
 
     A file is looked up from `folder`; it has a column `prompt`, and optionally `prompt_id`,
     `category` and `challenge` (without `prompt_id` a row is named by its number). TSV quotes are
-    literal, as in the PartiPrompts file, whose capitalised column names are understood.
-    Raises StudyError on an unknown source, TableError on a bad row.
+    literal, as in the PartiPrompts file, whose capitalised column names are understood. Blanks
+    around a prompt are taken away. Raises StudyError on an unknown source or an unreadable file,
+    TableError, with the row, on an empty prompt or one that stands twice.
     """
     if source in builtin_sets():
         return _tidy(_read_file(builtin_folder() / f"{source}.tsv"), source)
     if source in _HUB_SETS:
         return _tidy(_read_hub(source), source)
-    if Path(source).suffix in _ENDINGS:
+    if Path(source).suffix in _READERS:
         path = folder / source
         if not path.is_file():
             raise StudyError(
@@ -47,7 +47,7 @@ def read_prompts(source: str, folder: Path) -> pd.DataFrame:
     known = [*builtin_sets(), *_HUB_SETS]
     raise StudyError(
         f'prompts: unknown source "{source}"; allowed are {listed(known)}, or a file ending in '
-        f"{listed(_ENDINGS)}{nearest(source, known)}"
+        f"{listed(_READERS)}{nearest(source, known)}"
     )
 
 
@@ -68,15 +68,32 @@ def draw_prompts(prompts: pd.DataFrame, n: int | None, draw: str, seed: int) -> 
 
 def _read_file(path: Path) -> pd.DataFrame:
     try:
-        if path.suffix == ".jsonl":
-            return pd.read_json(path, lines=True, dtype=str)
-        quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
-        separator = "\t" if path.suffix == ".tsv" else ","
-        return pd.read_csv(path, sep=separator, quoting=quoting, dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:
+        frame = _READERS[path.suffix](path)
+    except (ValueError, OSError) as error:  # ValueError: pandas' own, and wrong encodings
+        reason = str(error).strip().splitlines()[0]
         raise StudyError(
-            f"{path}: not readable as {path.suffix} ({error}); save it as UTF-8 with a header"
+            f"{path}: not readable as {path.suffix} ({reason}); save it as UTF-8 with a header"
         ) from None
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes a cell too many for a row's name
+        raise StudyError(
+            f"{path}: a row has more cells than the header; quote a prompt that has a comma"
+        )
+    return frame
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _read_tsv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False)
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    return pd.read_json(path, lines=True, dtype=str)
+
+
+_READERS = {".tsv": _read_tsv, ".csv": _read_csv, ".jsonl": _read_jsonl}
 
 
 def _read_hub(source: str) -> pd.DataFrame:
@@ -97,12 +114,14 @@ def _read_hub(source: str) -> pd.DataFrame:
 
 
 def _tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    frame = frame.rename(columns={name: name.lower() for name in frame.columns})
-    if "prompt" not in frame.columns:
+    frame = frame.fillna("").rename(columns=lambda name: str(name).strip().lower())
+    if list(frame.columns).count("prompt") != 1:
         raise StudyError(
-            f"{where}: no column prompt (found: {listed(frame.columns)}); name the column of the "
-            "prompts so"
+            f"{where}: one column prompt is needed (found: {listed(frame.columns)}); name the "
+            "column of the prompts so"
         )
+    frame["prompt"] = frame["prompt"].astype(str).str.strip()
+    _check_texts(frame["prompt"].tolist(), where)
     if "prompt_id" not in frame.columns:
         width = len(str(len(frame)))
         stem = Path(where).stem.lower()
@@ -110,5 +129,20 @@ def _tidy(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     for name in ("category", "challenge"):
         if name not in frame.columns:
             frame[name] = ""
-    frame["prompt"] = frame["prompt"].astype(str).str.strip()
     return tables.check(frame, tables.PROMPTS, where)
+
+
+def _check_texts(texts: list[str], where: str) -> None:
+    """Every prompt has a text of its own: two the same would make the same images."""
+    if not texts:
+        raise StudyError(f"{where}: no prompts in it; give at least one")
+    first_rows: dict[str, int] = {}
+    for row, text in enumerate(texts, start=1):
+        if not text:
+            raise TableError(f"{where}: row {row}: the prompt is empty; write it or remove the row")
+        if text in first_rows:
+            raise TableError(
+                f'{where}: row {row}: "{text}" stands in row {first_rows[text]} already; a prompt '
+                "is asked once; remove one of them"
+            )
+        first_rows[text] = row

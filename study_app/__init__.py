@@ -1,0 +1,1 @@
+"""The Streamlit app in which annotators vote; it reads only the vote database and public images."""

@@ -1,0 +1,98 @@
+"""The demo as `make demo` runs it: the whole chain on the built-in models, in one real process."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from evalkit import tables
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    done = subprocess.run(
+        [sys.executable, "-m", "evalkit.cli", "demo", str(folder)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_every_model_makes_every_image(demo):
+    folder, _ = demo
+    images = tables.read(folder / "images.csv", tables.IMAGES)
+    assert images.groupby("model").size().to_dict() == {
+        "scenes-base": 48,  # 24 prompts x 2 seeds
+        "scenes-lcm": 48,
+        "scenes-turbo": 48,
+    }
+    assert (images["status"] == "ok").all()
+    assert images.groupby(["prompt_id", "seed"]).size().eq(3).all()
+
+
+def test_every_pair_and_question_gets_its_votes(demo):
+    folder, _ = demo
+    comparisons = tables.read(folder / "analysis" / "comparisons.csv", tables.COMPARISONS)
+    main = comparisons[comparisons["kind"] == "main"]
+    votes = main.groupby(["question_id", "pair_id"])["annotator_id"].agg(["size", "nunique"])
+    assert len(votes) == 2 * 3 * 48  # questions x pairs of models x (prompts x seeds)
+    assert votes["size"].eq(4).all()
+    assert votes["nunique"].eq(4).all()
+
+
+def test_simulated_votes_are_called_so_everywhere(demo):
+    folder, output = demo
+    assert tables.SIMULATED in output
+    for name in ("comparisons", "win_rates", "ratings", "scores", "speed"):
+        frame = pd.read_csv(folder / "analysis" / f"{name}.csv")
+        assert frame["vote_source"].eq(tables.SIMULATED).all(), name
+    page = (folder / "report" / "index.html").read_text("utf-8")
+    assert page.count(tables.SIMULATED) >= 5
+    with sqlite3.connect(folder / "votes.sqlite") as store:
+        assert store.execute("select min(simulated), count(*) from annotators").fetchone()[0] == 1
+
+
+def test_the_stated_strengths_come_out_again(demo):
+    """Quality was simulated from stated strengths: base over turbo over LCM."""
+    folder, _ = demo
+    ratings = tables.read(folder / "analysis" / "ratings.csv", tables.RATINGS)
+    quality = ratings[ratings["question_id"] == "quality"].set_index("model")
+    stated = {"scenes-base": 0.6, "scenes-turbo": 0.2, "scenes-lcm": -0.6}
+    centre = sum(stated.values()) / 3
+    for model, strength in stated.items():
+        low, high = quality.loc[model, ["ci_low", "ci_high"]]
+        # Noise of images and annotators pulls marginal log-odds towards zero by about a tenth.
+        assert low - 0.1 < strength - centre < high + 0.1
+    checks = json.loads((folder / "analysis" / "summary.json").read_text())["attention"]
+    assert checks["n"] > 20
+    assert checks["share"] > 0.9
+
+
+def test_the_page_stands_alone(demo):
+    page = (demo[0] / "report" / "index.html").read_text("utf-8")
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)
+    assert len(page) < 20_000_000
+
+
+def test_a_second_run_goes_on_where_the_first_ended(demo):
+    folder, _ = demo
+    before = {p.name: p.stat().st_mtime_ns for p in (folder / "images").rglob("*.png")}
+    done = subprocess.run(
+        [sys.executable, "-m", "evalkit.cli", "demo", str(folder)],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    after = {p.name: p.stat().st_mtime_ns for p in (folder / "images").rglob("*.png")}
+    assert after == before
+    with sqlite3.connect(folder / "votes.sqlite") as store:
+        trials, votes = (store.execute(f"select count(*) from {t}").fetchone()[0]
+                         for t in ("trials", "votes"))  # fmt: skip
+    assert trials == votes

@@ -1,0 +1,105 @@
+"""Every command in the README is run, in its order, in an empty folder."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from evalkit.simulate import Population
+from evalkit.simulated_sessions import simulate_sessions
+from evalkit.store import open_store
+from evalkit.study_folder import open_study
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+NOW = "2026-01-01T00:00:00.000+00:00"
+
+
+def steps():
+    """(command, the output that the README shows) of every console block."""
+    found = []
+    for block in BLOCKS:
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command, output.strip()))
+    return found
+
+
+def shape(text):
+    """Output without what differs from machine to machine: numbers, tokens, marks of progress."""
+    text = re.sub(r"token=\S+", "token=T", text)
+    return re.sub(r"\s+", " ", re.sub(r"\d+(\.\d+)?", "N", text)).strip()
+
+
+def run(command, folder):
+    arguments = [sys.executable, "-m", "evalkit.cli", *shlex.split(command)[1:]]
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=600)
+
+
+def serve_and_vote(command, folder, study):
+    """Start the server as the README says, see that it answers, vote, stop it by Ctrl-C."""
+    arguments = [sys.executable, "-m", "evalkit.cli", *shlex.split(command)[1:]]
+    with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        url = re.search(r"http://localhost:\d+", line).group()
+        assert urllib.request.urlopen(url, timeout=30).status == 200
+        opened = open_study(study)
+        images = opened.read_images()
+        utilities = {
+            (question.id, image_id): 0.0
+            for question in opened.study.questions
+            for image_id in images["image_id"]
+        }
+        store = open_store(opened.store_file)
+        simulate_sessions(opened, store, utilities, Population(), seed=1, now=NOW)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    return line
+
+
+def test_the_readme_names_the_commands():
+    named = [shlex.split(command)[:2] for command, _ in steps()]
+    for command in ("init", "generate", "invite", "serve", "score", "analyze", "report"):
+        assert ["evalkit", command] in named
+    for target in re.findall(r"^make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_every_command_of_the_readme_runs(tmp_path):
+    for name, content in re.findall(
+        r"^`(\S+\.csv)`:\n\n```csv\n(.*?)```", README, re.M | re.DOTALL
+    ):
+        (tmp_path / name).write_text(content)
+    for command, shown in steps():
+        assert command.startswith("evalkit "), command
+        if command.startswith("evalkit serve"):
+            printed = serve_and_vote(command, tmp_path, tmp_path / shlex.split(command)[2])
+        else:
+            done = run(command, tmp_path)
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+            printed = done.stdout
+        if "preferred" in shown:  # which preferences show depends on the votes
+            assert "preferred" in printed
+        else:
+            assert shape(printed) == shape(shown), command
+
+
+def test_every_picture_and_link_of_the_readme_is_there():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 2
+    for link in links:
+        if not link.startswith("https://"):
+            assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("model", re.findall(r'^catalogue = "(\S+)"', README, re.MULTILINE))
+def test_the_models_the_readme_names_are_in_the_catalogue(model):
+    from evalkit.models import CATALOGUE
+
+    assert model in CATALOGUE
