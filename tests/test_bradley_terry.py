@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from scipy import stats
+from scipy.special import expit
 
 from evalkit.analysis.bradley_terry import fit, fit_strengths, require_finite, win_matrix
-from evalkit.analysis.coding import encode
+from evalkit.analysis.coding import CodedVotes, encode
 from evalkit.analysis.ratings import ratings
 from evalkit.errors import EstimateError
 from tests.reference import FOLDER, needs_reference, read_json
@@ -173,3 +175,42 @@ def test_elo_and_ranks_follow_the_strengths():
         1000 + rated["rating"].to_numpy() * 173.717792761, abs=1e-6
     )
     assert rated[["rank_low", "rank_high"]].to_numpy().tolist() == [[1, 1], [2, 2], [3, 3]]
+
+
+def clustered_study(rng, truth, prompts=60, votes=4, annotators=16, shared=0.35):
+    """Votes whose marginals are exactly Bradley-Terry and which share prompts and annotators.
+
+    A vote is won where a normal value falls under the quantile of its probability; the value has
+    variance 1, of which `shared` is the prompt's (per pair) and half as much the annotator's.
+    """
+    size = len(truth)
+    pairs = [(i, j) for i in range(size) for j in range(i + 1, size)]
+    shape = (len(pairs), prompts, votes)
+    pair, prompt, _ = (index.ravel() for index in np.indices(shape))
+    annotator = np.argsort(rng.random((len(pairs), prompts, annotators)))[..., :votes].ravel()
+    value = (
+        np.sqrt(shared) * rng.standard_normal((len(pairs), prompts))[pair, prompt]
+        + np.sqrt(shared / 2) * rng.standard_normal((len(pairs), annotators))[pair, annotator]
+        + np.sqrt(1 - 1.5 * shared) * rng.standard_normal(len(pair))
+    )
+    first, second = np.array(pairs)[pair].T
+    won = value < stats.norm.ppf(expit(truth[first] - truth[second]))
+    names = tuple(f"m{i}" for i in range(size))
+    return CodedVotes(names, first, second, won.astype(float), prompt, annotator)
+
+
+def test_rating_intervals_cover_where_votes_share_prompts_and_annotators():
+    rng = np.random.default_rng(20231128)
+    truth = np.array([0.5, 0.1, -0.6])
+    contrasts = np.eye(3) - 1 / 3
+    covered, naive, studies = 0, 0, 400
+    for _ in range(studies):
+        votes = clustered_study(rng, truth)
+        fitted = fit(votes)
+        quantile = stats.t.ppf(0.975, min(votes.n_prompts, votes.n_annotators) - 1)
+        for contrast in contrasts:
+            miss = abs(contrast @ fitted.strengths - contrast @ truth)
+            covered += miss <= quantile * np.sqrt(fitted.variance(contrast))
+            naive += miss <= 1.96 * np.sqrt(contrast @ fitted.floor @ contrast)
+    assert 0.93 <= covered / (3 * studies) <= 0.975
+    assert naive / (3 * studies) < 0.85  # independent votes assumed: guards the simulation

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class ModelSpec(BaseModel):
@@ -12,7 +12,11 @@ class ModelSpec(BaseModel):
 
     Where `unet_repository` is given, that UNet replaces the one in `repository` (as LCM-XL does);
     where `lora_repository` is given, its LoRA is fused into the UNet. `scheduler` names a diffusers
-    class and replaces the checkpoint's own.
+    class and replaces the checkpoint's own. An empty text means none: `variant = ""` takes back the
+    variant of the catalogue entry.
+
+    A folder has no revisions of its own: there `revision` is a label, to be changed with the
+    weights, so that images of the old weights are not taken for images of the new ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,8 +29,11 @@ class ModelSpec(BaseModel):
     variant: str | None = None
     unet_repository: str | None = None
     unet_subfolder: str | None = None
+    unet_revision: str | None = None
     unet_variant: str | None = None
     lora_repository: str | None = None
+    lora_revision: str | None = None
+    lora_file: str = "pytorch_lora_weights.safetensors"
     scheduler: str | None = None
     scheduler_settings: dict[str, Any] = Field(default_factory=dict)
     steps: int = Field(ge=1, le=1000)
@@ -39,9 +46,20 @@ class ModelSpec(BaseModel):
     licence: str = ""
     source: str = ""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any, field: ValidationInfo) -> Any:
+        optional = cls.model_fields[field.field_name].default is None
+        return None if optional and value == "" else value
+
     def settings(self) -> dict[str, Any]:
-        """The settings that decide the image: all but the name and what is only said about it."""
-        return self.model_dump(exclude={"name", "catalogue", "licence", "source"})
+        """The settings that decide the image: all but the name and what is only said about it.
+
+        Those at their default are left out, so that a setting that comes to be later leaves the ids
+        of older images as they are.
+        """
+        said = {"name", "catalogue", "licence", "source"}
+        return self.model_dump(exclude=said, exclude_defaults=True)
 
     def image_id(self, prompt: str, seed: int) -> str:
         """32 hex digits: a hash of settings, prompt and seed, so a changed setting is a new image.

@@ -1,0 +1,99 @@
+"""The catalogue and the settings of a model: what may be changed, and what an image's id says."""
+
+from pathlib import Path
+
+import pytest
+
+from evalkit.errors import StudyError
+from evalkit.models import CATALOGUE, resolve
+from evalkit.models.catalogue import CHANGEABLE, checkpoint_path
+from evalkit.models.spec import ModelSpec
+
+
+def spec(**changes):
+    return resolve("mine", {"catalogue": "sdxl-turbo", **changes}, "study.toml: models.mine")
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_entry_is_a_model(name):
+    model = resolve(name, {}, name)
+    assert model.name == model.catalogue == name
+    assert model.licence
+    assert model.source
+    assert set(CATALOGUE[name]) <= set(ModelSpec.model_fields)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_scheduler_of_the_catalogue_takes_its_settings(name):
+    import diffusers
+
+    model = resolve(name, {}, name)
+    if model.scheduler:
+        scheduler = getattr(diffusers, model.scheduler)(**model.scheduler_settings)
+        scheduler.set_timesteps(model.steps)
+        assert len(scheduler.timesteps) == model.steps
+
+
+def test_every_setting_of_the_image_may_be_changed_and_no_other():
+    said = {"name", "catalogue", "licence", "source", "pipeline"}
+    assert set(CHANGEABLE) == set(ModelSpec.model_fields) - said
+
+
+@pytest.mark.parametrize(
+    ("table", "parts"),
+    [
+        ({"catalogue": "sdxl-trubo"}, ['unknown model "sdxl-trubo"', '"sdxl-turbo"?']),
+        ({"stpes": 4}, ['unknown key "stpes"', 'did you mean "steps"?']),
+        ({"licence": "mine"}, ['unknown key "licence"']),
+        ({"steps": 0}, ["steps = 0", "greater than or equal to 1"]),
+        ({"width": 100}, ["width = 100", "multiple of 8"]),
+        ({"precision": "fp16"}, ['precision = "fp16"', "float32, float16, bfloat16"]),
+    ],
+)
+def test_a_wrong_table_is_one_sentence(table, parts):
+    with pytest.raises(StudyError) as caught:
+        spec(**table)
+    for part in [*parts, "models.mine"]:
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_text_takes_an_optional_setting_back():
+    assert spec().variant == "fp16"
+    assert spec(variant="").variant is None
+    assert spec(scheduler="").scheduler is None
+    assert spec(negative_prompt="").negative_prompt == ""
+
+
+def test_image_ids_differ_by_everything_that_decides_the_image():
+    changes = [
+        {}, {"steps": 4}, {"guidance": 1.0}, {"width": 256}, {"height": 256}, {"revision": "abc"},
+        {"repository": "/x"}, {"variant": ""}, {"precision": "float32"}, {"vae_precision": ""},
+        {"negative_prompt": "blur"}, {"scheduler": ""}, {"lora_repository": "/l"},
+        {"scheduler_settings": {"timestep_spacing": "leading"}}, {"unet_repository": "/u"},
+    ]  # fmt: skip
+    ids = {spec(**change).image_id("a cat", 0) for change in changes}
+    ids |= {spec().image_id("a dog", 0), spec().image_id("a cat", 1)}
+    assert len(ids) == len(changes) + 2
+    assert all(len(i) == 32 and set(i) <= set("0123456789abcdef") for i in ids)
+
+
+def test_image_ids_do_not_depend_on_the_name_or_on_settings_left_alone():
+    mine = spec()
+    other = resolve("other", {"catalogue": "sdxl-turbo", "steps": 1, "guidance": 0}, "x")
+    assert mine.image_id("a cat", 0) == other.image_id("a cat", 0)
+
+
+def test_the_id_of_an_image_is_the_same_in_every_version():
+    """A setting that comes to be later must not change it: old images would be made anew."""
+    model = ModelSpec(
+        name="a", catalogue="b", repository="r", steps=2, guidance=1.5, width=64, height=32
+    )
+    # printf of the canonical JSON through sha256sum, first 32 digits.
+    assert model.image_id("a red cat", 7) == "bfb8df9f05efdc98fcb1133af9f290b8"
+
+
+def test_builtin_repositories_are_folders_of_the_package():
+    path = Path(checkpoint_path("built-in:scenes-base"))
+    assert path.parts[-4:] == ("models", "scenes", "weights", "scenes-base")
+    assert checkpoint_path("stabilityai/sdxl-turbo") == "stabilityai/sdxl-turbo"
