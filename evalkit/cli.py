@@ -107,13 +107,12 @@ def score(
     from evalkit.metrics import score
     from evalkit.progress import image_bar
     from evalkit.study_folder import open_study
+    from evalkit.wording import score_lines
 
     folder = open_study(path)
     with image_bar() as progress:
         scores = score(folder, metric=metric, weights=weights, progress=progress)
-    means = scores.groupby("model")["score"].mean()
-    print(f"{metric} of {len(scores)} images, weights {scores['weights'].iloc[0]}")
-    print("\n".join(f"  {model}: {mean:.2f}" for model, mean in means.items()))
+    print("\n".join(score_lines(scores)))
 
 
 @app.command()
@@ -126,7 +125,7 @@ def analyze(
     from evalkit.study_folder import open_study
     from evalkit.wording import win_rate_lines
 
-    if path.suffix == ".csv":
+    if path.suffix in (".csv", ".tsv"):
         if out is None:
             raise EvalkitError(f"analyze: {path} needs a folder for its tables; add --out DIR")
         results = analyze_file(path, out)
@@ -154,11 +153,13 @@ def report(path: StudyPath) -> None:
 @app.command()
 def demo(
     path: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where.")] = Path("results/demo"),
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where you vote.")] = 8501,
 ) -> None:
     """Run the whole chain on built-in models with simulated votes, then let you vote."""
     from evalkit.demo import run_demo
 
-    run_demo(path, now=_now(), interactive=sys.stdin.isatty() and sys.stdout.isatty())
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    run_demo(path, now=_now(), interactive=interactive, port=port)
 
 
 def _now() -> str:
@@ -173,6 +174,15 @@ def main() -> None:
         app()
     except EvalkitError as error:
         print(f"evalkit: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(
+            f"evalkit: {error.filename}: {error.strerror}; check the path, its permissions and the "
+            "space on the disk",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

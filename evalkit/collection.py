@@ -1,17 +1,17 @@
 """A study folder -> what annotators can be shown: pairs, checks, public images, store, lock."""
 
-import json
 import os
 import secrets
 from pathlib import Path
 
 import pandas as pd
 
-from evalkit import __version__, tables
+from evalkit import tables
 from evalkit.blinding import Treatment, blind_pairs, public_png, shown_images
-from evalkit.design import plan_checks, plan_pairs, short_hash
+from evalkit.design import plan_checks, plan_pairs
 from evalkit.errors import StudyError
-from evalkit.files import write_bytes, write_json
+from evalkit.files import file_sha256, write_bytes
+from evalkit.lock import has_votes, is_unchanged, require_unchanged, study_images, write_lock
 from evalkit.store import Store, create_store, open_store
 from evalkit.study_folder import StudyFolder
 
@@ -21,21 +21,17 @@ _TOKEN_BYTES = 16
 def open_collection(folder: StudyFolder, now: str) -> Store:
     """The study's vote database; on the first call pairs, checks, public images and it are made.
 
-    A lock holds the study and its images as they stand then. When they have changed since, all is
-    made anew (annotators stay invited and must consent anew), but only while there is no vote.
-    Raises StudyError where images are missing, no pair can be shown, or votes forbid the change.
+    The lock holds the study, its prompts and its images as they stand then. When they have changed
+    since, all is made anew (annotators stay invited and must consent anew), but only while there is
+    no vote. Raises StudyError where images are missing or are not the listed ones, no pair can be
+    shown, or votes forbid the change.
     """
-    images = _study_images(folder)
-    state = {"study_sha256": folder.study.sha256, "images_sha256": _images_sha256(images)}
-    lock = _read_lock(folder)
-    store = open_store(folder.store_file) if folder.store_file.is_file() else None
-    if store is not None:
-        if lock is not None and {key: lock.get(key) for key in state} == state:
-            return store
-        _refuse_after_votes(folder, store, lock, state)
-    store = _make_collection(folder, images, store)
-    write_json(folder.lock_file, {**state, "evalkit": __version__, "locked_at": now})
-    return store
+    if has_votes(folder):
+        require_unchanged(folder)
+    elif not (folder.store_file.is_file() and is_unchanged(folder)):
+        _make_collection(folder)
+        write_lock(folder, now)
+    return open_store(folder.store_file)
 
 
 def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
@@ -49,61 +45,8 @@ def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
     return links
 
 
-def _study_images(folder: StudyFolder) -> pd.DataFrame:
-    """The rows of the images that the study file asks for; StudyError where some are not made."""
-    images, prompts = folder.read_images(), folder.read_prompts()
-    wanted = {
-        model.image_id(prompt, seed)
-        for model in folder.study.models
-        for prompt in prompts["prompt"]
-        for seed in folder.study.images.seeds
-    }
-    found = images[images["image_id"].isin(wanted)].reset_index(drop=True)
-    files = [folder.images / name for name in found.loc[found["status"] == "ok", "file_name"]]
-    missing = len(wanted) - len(found) + sum(not path.is_file() for path in files)
-    if missing:
-        raise StudyError(
-            f"{folder.root}: {missing} of {len(wanted)} images are missing; a study needs all of "
-            f"them before the first vote; run: evalkit generate {folder.root}"
-        )
-    return found
-
-
-def _images_sha256(images: pd.DataFrame) -> str:
-    ordered = images.sort_values("image_id")[["image_id", "sha256", "status"]]
-    return short_hash(ordered.to_csv(index=False))
-
-
-def _read_lock(folder: StudyFolder) -> dict | None:
-    if not folder.lock_file.is_file():
-        return None
-    try:
-        return json.loads(folder.lock_file.read_text("utf-8"))
-    except ValueError:
-        raise StudyError(
-            f"{folder.lock_file}: not readable as JSON; restore it, or remove it if there is no "
-            "vote yet"
-        ) from None
-
-
-def _refuse_after_votes(folder: StudyFolder, store: Store, lock: dict | None, state: dict) -> None:
-    if store.votes().empty:
-        return
-    if lock is None:
-        raise StudyError(
-            f"{folder.root}: lock.json is missing, and there are votes; a study is fixed before "
-            "its votes; restore lock.json, or make a new study"
-        )
-    same_study = lock.get("study_sha256") == state["study_sha256"]
-    changed = "images have" if same_study else "study.toml has"
-    raise StudyError(
-        f"{folder.root}: {changed} changed since {lock.get('locked_at')}, and there are votes; "
-        "a study is fixed before its votes; undo the change, or make a new study"
-    )
-
-
-def _make_collection(folder: StudyFolder, images: pd.DataFrame, store: Store | None) -> Store:
-    study, prompts = folder.study, folder.read_prompts()
+def _make_collection(folder: StudyFolder) -> None:
+    study, prompts, images = folder.study, folder.read_prompts(), _complete_images(folder)
     pairs = plan_pairs(images, study)
     if pairs.empty:
         bad = int((images["status"] != "ok").sum())
@@ -115,16 +58,44 @@ def _make_collection(folder: StudyFolder, images: pd.DataFrame, store: Store | N
     names = {shown: f"{secrets.token_hex(16)}.png" for shown in shown_images(pairs, checks)}
     blinded = blind_pairs(pairs, checks, prompts, names, study.seed)
     _write_public_images(folder, images, names)
-    if store is None:
-        store = create_store(folder.store_file, study, blinded)
-    else:
-        store.replace_plan(study, blinded)
+    _store_plan(folder, blinded)
     tables.write(pairs, folder.pairs_file, tables.PAIRS)
     tables.write(checks, folder.checks_file, tables.CHECKS)
     for path in folder.blinded.iterdir():
         if path.name not in set(names.values()):
             path.unlink()
-    return store
+
+
+def _complete_images(folder: StudyFolder) -> pd.DataFrame:
+    """The study's images; StudyError where some are not made, or a file is not the listed one."""
+    images = study_images(folder)
+    ok = images[images["status"] == "ok"]
+    files = [folder.images / name for name in ok["file_name"]]
+    wanted = len(folder.study.image_ids(folder.read_prompts()["prompt"]))
+    missing = wanted - len(images) + sum(not file.is_file() for file in files)
+    if missing:
+        raise StudyError(
+            f"{folder.root}: {missing} of {wanted} images are missing; a study needs all of "
+            f"them before the first vote; run: evalkit generate {folder.root}"
+        )
+    for file, sha256 in zip(files, ok["sha256"], strict=True):
+        if file_sha256(file) != sha256:
+            raise StudyError(
+                f"{file}: is not the image that images.csv lists (another sha256); put that back, "
+                f"or make it again with: evalkit generate {folder.root}"
+            )
+    return images
+
+
+def _store_plan(folder: StudyFolder, blinded: pd.DataFrame) -> None:
+    if not folder.store_file.is_file():
+        create_store(folder.store_file, folder.study, blinded).close()
+        return
+    store = open_store(folder.store_file)
+    try:
+        store.replace_plan(folder.study, blinded)
+    finally:
+        store.close()
 
 
 def _write_public_images(

@@ -20,19 +20,12 @@ def unblind(
 
     Takes the `tables` VOTES, TRIALS, PAIRS and PROMPTS, and the ids of simulated annotators, whose
     rows say so. Trials without a vote and attention checks give no row. TableError where a trial's
-    pair is unknown.
+    pair or its prompt is unknown.
     """
     voted = trials[trials["kind"] != "attention"].merge(votes, on="trial_id", validate="1:1")
-    joined = voted.merge(pairs, on="pair_id", how="left", validate="m:1")
-    lost = joined["model_a"].isna()
-    if lost.any():
-        raise TableError(
-            f"pairs: no pair {joined.loc[lost, 'pair_id'].iloc[0]} for trial "
-            f"{joined.loc[lost, 'trial_id'].iloc[0]}; the pair table belongs to another study; "
-            "put back the pairs.csv that the votes were collected with"
-        )
-    joined = joined.merge(
-        prompts[["prompt_id", "category", "challenge"]], on="prompt_id", validate="m:1"
+    joined = _joined(voted, pairs, "pair_id", "pairs")
+    joined = _joined(
+        joined, prompts[["prompt_id", "category", "challenge"]], "prompt_id", "prompts"
     )
     left_is_a = joined["left"] == "a"
     joined["winner"] = winner(joined["choice"], left_is_a)
@@ -56,13 +49,24 @@ def attention_answers(
     """Columns trial_id, annotator_id, question_id, passed: one row per answered attention check.
 
     `checks` holds pair_id and expected, the side of the check ("a" or "b") that a person who looks
-    chooses.
+    chooses. TableError where a trial's check is unknown.
     """
     voted = trials[trials["kind"] == "attention"].merge(votes, on="trial_id", validate="1:1")
-    joined = voted.merge(checks[["pair_id", "expected"]], on="pair_id", validate="m:1")
+    joined = _joined(voted, checks[["pair_id", "expected"]], "pair_id", "checks")
     expected_side = np.where(joined["expected"] == joined["left"], "left", "right")
     passed = joined["choice"] == expected_side
     return joined[["trial_id", "annotator_id", "question_id"]].assign(passed=passed)
+
+
+def _joined(voted: pd.DataFrame, known: pd.DataFrame, key: str, name: str) -> pd.DataFrame:
+    """Each vote with its row of the table `name`, which must have one for it."""
+    lost = voted[~voted[key].isin(known[key])]
+    if not lost.empty:
+        raise TableError(
+            f"{name}: no {key} {lost[key].iloc[0]} for trial {lost['trial_id'].iloc[0]}; the table "
+            f"belongs to another study; put back the {name}.csv that the votes were collected with"
+        )
+    return voted.merge(known, on=key, validate="m:1")
 
 
 def read_imported(path: Path) -> pd.DataFrame:
@@ -72,6 +76,15 @@ def read_imported(path: Path) -> pd.DataFrame:
     a left_model that is neither of the two.
     """
     frame = tables.read(path, tables.IMPORTED_VOTES)
+    for column in ("annotator_id", "prompt_id", "question_id", "model_a", "model_b"):
+        padded = frame[column] != frame[column].str.strip()
+        _refuse_first(
+            frame,
+            padded,
+            path,
+            column,
+            "has blanks around it and would be another name; remove them",
+        )
     _refuse_first(
         frame, frame["model_a"] == frame["model_b"], path, "model_a",
         "is compared with itself; a comparison needs two models",

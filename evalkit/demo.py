@@ -2,7 +2,6 @@
 
 import secrets
 import shutil
-import webbrowser
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +28,21 @@ QUALITY_SD = 0.6  # spread of single images around it
 ALIGNMENT_SLOPE = 4.0  # log-odds for an image with every attribute right, against none
 ALIGNMENT_SD = 0.4
 POPULATION = Population()
+OWN_DESIGN = {  # for one voter: lines of the preset, and what stands there instead
+    "votes_per_pair = 4": "votes_per_pair = 1",
+    "trials_per_annotator = 60": "trials_per_annotator = 24",
+}
 
 console = Console(highlight=False)
 
 
-def run_demo(path: Path, now: str, interactive: bool) -> None:
+def run_demo(path: Path, now: str, interactive: bool, port: int) -> None:
     """Make the study at `path` (or go on with it), simulate its votes, write its report.
 
-    With `interactive`, serve the same images afterwards so that the reader can vote.
+    With `interactive`, serve the same images on `port` afterwards so that the reader can vote.
+    Raises StudyError where the folder holds a study that is not the demo's.
     """
-    if not (path / "study.toml").is_file():
-        init_study(path, "scenes")
-    folder = open_study(path)
+    folder = _open_demo(path)
     console.print(f"1. Study: {path / 'study.toml'}")
     _generate(folder)
     _score(folder)
@@ -50,10 +52,10 @@ def run_demo(path: Path, now: str, interactive: bool) -> None:
     page = write_report(folder, now=now)
     console.print(f"5. Report ({tables.SIMULATED}): {page}")
     if interactive:
-        vote_yourself(folder, now)
+        vote_yourself(folder, now, port)
 
 
-def vote_yourself(demo: StudyFolder, now: str, port: int = 8501) -> None:
+def vote_yourself(demo: StudyFolder, now: str, port: int) -> None:
     """Serve the demo's images as a study of the reader's own, until Ctrl-C; then report on it."""
     from study_app.server import serve
 
@@ -61,13 +63,25 @@ def vote_yourself(demo: StudyFolder, now: str, port: int = 8501) -> None:
     store = open_collection(own, now=now)
     [link] = invite(own, 1, now=now, url=f"http://localhost:{port}")
     console.print(f"6. Your turn: vote at {link}\n   Ctrl-C here ends it and writes your report.")
-    webbrowser.open(link)
     serve(own.store_file, own.blinded, port=port)
     if store.votes().empty:
         console.print("   No votes, so no report.")
         return
     analyze_study(own)
     console.print(f"7. Report of your votes: {write_report(own, now=now)}")
+
+
+def _open_demo(path: Path) -> StudyFolder:
+    if not path.exists():
+        init_study(path, "scenes")
+        write_json(path / "simulation.json", _stated())
+    folder = open_study(path)
+    if not folder.simulation_file.is_file():
+        raise StudyError(
+            f"{path}: holds a study that is not the demo's, and no simulated vote may go into it; "
+            "give the demo a folder that does not exist yet"
+        )
+    return folder
 
 
 def _generate(folder: StudyFolder) -> None:
@@ -85,18 +99,13 @@ def _score(folder: StudyFolder) -> None:
 
 def _vote(folder: StudyFolder, now: str) -> None:
     store = open_collection(folder, now=now)
-    annotators = store.annotators()
-    if not annotators["simulated"].all():
-        raise StudyError(f"{folder.root}: people voted here; give the demo another folder")
-    if annotators.empty:
-        with image_bar() as progress:
-            simulate_sessions(
-                folder, store, _utilities(folder), POPULATION, SEED, now,
-                on_vote=lambda done: progress(done, done, "votes"),
-            )  # fmt: skip
-        write_json(folder.simulation_file, _stated())
-    votes, n = len(store.votes()), len(store.annotators())
-    console.print(f"4. {tables.SIMULATED}: {votes} by {n} simulated annotators")
+    with image_bar() as progress:
+        simulate_sessions(
+            folder, store, _utilities(folder), POPULATION, SEED, now,
+            on_votes=lambda done: progress(done, done, "votes"),
+        )  # fmt: skip
+    cast = store.annotators()["n_votes"]
+    console.print(f"4. {tables.SIMULATED}: {cast.sum()} by {(cast > 0).sum()} simulated annotators")
 
 
 def _utilities(folder: StudyFolder) -> dict[tuple[str, str], float]:
@@ -135,8 +144,9 @@ def _own_study(demo: StudyFolder) -> StudyFolder:
     """A new study beside the demo's with its prompts and images, for one voter."""
     root = demo.root.parent / f"{demo.root.name}-yours-{secrets.token_hex(3)}"
     text = preset_text("scenes").replace("{name}", root.name)
-    text = text.replace("votes_per_pair = 4", "votes_per_pair = 1")
-    text = text.replace("trials_per_annotator = 60", "trials_per_annotator = 24")
+    for line, other in OWN_DESIGN.items():
+        assert text.count(line) == 1, f"the preset has no line {line}"
+        text = text.replace(line, other)
     write_text(root / "study.toml", text)
     shutil.copytree(demo.images, root / "images")
     for file in (demo.prompts_file, demo.images_file, demo.manifest_file):

@@ -47,10 +47,14 @@ class Block:
 
 
 class Tally(NamedTuple):
-    """How often a pair was issued and voted on, as a main trial of one question."""
+    """How often a pair was issued and voted on, as a main trial of one question.
 
-    issued: int
-    voted: int
+    `open`: of those issued and not voted on, the ones whose annotator may still be looking.
+    """
+
+    issued: int = 0
+    voted: int = 0
+    open: int = 0
 
 
 class Composition(NamedTuple):
@@ -123,7 +127,7 @@ def plan_checks(images: pd.DataFrame, prompts: pd.DataFrame, study: Study) -> pd
     }
     rows = []
     for question, length in question_blocks(study.questions, study.design):
-        wanted = _SPARE_CHECKS * _rounded(study.design.attention_share * length)
+        wanted = _SPARE_CHECKS * study.design.attention_trials(length)
         order = usable.iloc[rng.permutation(len(usable))]
         order = order.iloc[order.groupby("prompt_id").cumcount().argsort(kind="stable")]
         for image in order.head(wanted).itertuples():
@@ -170,10 +174,8 @@ def composition(design: Design, length: int, n_pairs: int, n_checks: int) -> Com
     if n_pairs == 0:
         return Composition(0, 0, 0)
     for n in range(length, 0, -1):
-        attention = min(_rounded(design.attention_share * n), n_checks)
-        repeat = min(
-            _rounded(design.repeat_share * n), (n - attention) // 2, max(0, n - MIN_REPEAT_GAP)
-        )
+        attention = min(design.attention_trials(n), n_checks)
+        repeat = min(design.repeat_trials(n), (n - attention) // 2, max(0, n - MIN_REPEAT_GAP))
         if n - attention - repeat <= n_pairs:
             return Composition(n - attention - repeat, attention, repeat)
     return Composition(0, 0, 0)
@@ -189,10 +191,12 @@ def choose_trial(
 
     `seen` are the annotator's trials in order, `tallies` the main trials of all annotators by
     (question_id, pair_id). Within a block each pair is shown once, those issued least first, at
-    random among equals, and only while it lacks votes; checks and repeats fall at random places
-    in the shares of the design; a repeat comes at least `MIN_REPEAT_GAP` trials after its first
-    showing, sides swapped. No prompt is shown twice in a row where another choice exists. Sides are
-    balanced to within one per annotator and matchup, over each question and over all.
+    random among equals, and only while its votes and open trials are fewer than the votes wanted;
+    where that leaves no pair, one that still lacks votes is issued once more, so that it is not
+    lost if others leave their open trials: at most one vote too many. Checks and repeats fall at
+    random places in the shares of the design; a repeat comes at least `MIN_REPEAT_GAP` trials after
+    its first showing, sides swapped. No prompt is shown twice in a row where another choice exists.
+    Sides are balanced to within one per annotator and matchup, over each question and over all.
     """
     rng = np.random.default_rng(seed)
     for block in plan.blocks[_current_block(plan, seen) :]:
@@ -211,8 +215,8 @@ def planned_length(
     total = 0
     for place, block in enumerate(plan.blocks):
         done = [showing for showing in seen if showing.question_id == block.question_id]
-        ahead = sum(_block_composition(plan, block, done, tallies)) if place >= current else 0
-        total += max(len(done), ahead)
+        missing = _missing(plan, block, done, tallies) if place >= current else {}
+        total += len(done) + max(0, sum(missing.values()))
     return total
 
 
@@ -269,10 +273,6 @@ def _check_row(question: Question, image: tuple, foil: tuple, rng: np.random.Gen
     }
 
 
-def _rounded(number: float) -> int:
-    return int(number + 0.5)
-
-
 def _current_block(plan: TrialPlan, seen: Sequence[Showing]) -> int:
     ids = [block.question_id for block in plan.blocks]
     return max((ids.index(showing.question_id) for showing in seen), default=0)
@@ -285,23 +285,30 @@ def _fresh(
     tallies: Mapping[tuple[str, str], Tally],
 ) -> list[str]:
     shown = {showing.pair_id for showing in done}
-    enough = {
-        pair_id
-        for (question_id, pair_id), tally in tallies.items()
-        if question_id == block.question_id and tally.voted >= plan.design.votes_per_pair
-    }
-    return [pair_id for pair_id in plan.main if pair_id not in shown and pair_id not in enough]
+    wanted = plan.design.votes_per_pair
+    free, lacking = [], []
+    for pair_id in plan.main:
+        tally = tallies.get((block.question_id, pair_id), Tally())
+        given = tally.voted + tally.open
+        if pair_id not in shown and tally.voted < wanted and given <= wanted:
+            (free if given < wanted else lacking).append(pair_id)
+    return free or lacking
 
 
-def _block_composition(
+def _missing(
     plan: TrialPlan,
     block: Block,
     done: Sequence[Showing],
     tallies: Mapping[tuple[str, str], Tally],
-) -> Composition:
-    n_main = sum(showing.kind == "main" for showing in done)
-    n_pairs = n_main + len(_fresh(plan, block, done, tallies))
-    return composition(plan.design, block.length, n_pairs, len(block.checks))
+) -> dict[str, int]:
+    """How many trials of each kind the block still lacks."""
+    shown = {kind: sum(showing.kind == kind for showing in done) for kind in Composition._fields}
+    n_pairs = shown["main"] + len(_fresh(plan, block, done, tallies))
+    planned = composition(plan.design, block.length, n_pairs, len(block.checks))
+    missing = {kind: n - shown[kind] for kind, n in planned._asdict().items()}
+    # Pairs that others completed make the block shorter: checks and repeats shown before count for
+    # no main trial. A main trial too many does: it took the place of a repeat without room.
+    return {**missing, **{kind: max(0, missing[kind]) for kind in ("attention", "repeat")}}
 
 
 def _repeatable(done: Sequence[Showing]) -> list[str]:
@@ -324,8 +331,7 @@ def _next_in_block(
         "attention": [pair_id for pair_id in block.checks if pair_id not in shown],
         "repeat": _repeatable(done),
     }
-    planned = _block_composition(plan, block, done, tallies)._asdict()
-    missing = {kind: planned[kind] - sum(s.kind == kind for s in done) for kind in planned}
+    missing = _missing(plan, block, done, tallies)
     if sum(missing.values()) <= 0:
         return "main", None
     kinds = _drawn_order({k: n for k, n in missing.items() if n > 0 and candidates[k]}, rng)
@@ -356,7 +362,7 @@ def _least_issued(
     rng: np.random.Generator,
 ) -> str:
     if kind == "main":
-        issued = [tallies.get((block.question_id, p), Tally(0, 0)).issued for p in candidates]
+        issued = [tallies.get((block.question_id, p), Tally()).issued for p in candidates]
         fewest = min(issued)
         candidates = [p for p, n in zip(candidates, issued, strict=True) if n == fewest]
     return candidates[rng.integers(len(candidates))]

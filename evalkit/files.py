@@ -1,5 +1,6 @@
 """Files written whole or not at all: a reader never meets half a file."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -31,3 +32,8 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of the file's bytes, in hex digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,16 +9,27 @@ from evalkit import tables
 from evalkit.analysis import mean_scores, median_speeds, ratings, summary, win_rates
 from evalkit.comparisons import attention_answers, read_imported, unblind
 from evalkit.errors import StudyError
-from evalkit.files import write_json, write_text
+from evalkit.files import write_json
+from evalkit.lock import require_unchanged
 from evalkit.store import open_store
 from evalkit.study_folder import StudyFolder
+
+_TABLES = {
+    "comparisons": tables.COMPARISONS,
+    "win_rates": tables.WIN_RATES,
+    "ratings": tables.RATINGS,
+    "scores": tables.MEAN_SCORES,
+    "speed": tables.SPEED,
+}
 
 
 def analyze_study(folder: StudyFolder) -> dict[str, pd.DataFrame]:
     """Write comparisons, win rates, ratings, scores, speed and summary into `folder.analysis`.
 
-    Gives the tables by name. StudyError before the first vote.
+    Gives the tables by name; all of them are made before the first is written. StudyError before
+    the first vote, where the study has changed since, or where images lack a score.
     """
+    require_unchanged(folder)
     store = open_store(folder.store_file)
     trials, votes, annotators = store.trials(), store.votes(), store.annotators()
     if votes.empty:
@@ -26,28 +37,29 @@ def analyze_study(folder: StudyFolder) -> dict[str, pd.DataFrame]:
             f"{folder.root}: no votes yet; invite annotators with: evalkit invite {folder.root}, "
             f"and collect votes with: evalkit serve {folder.root}"
         )
-    simulated = set(annotators.loc[annotators["simulated"], "annotator_id"])
     comparisons = unblind(
         votes,
         trials,
         tables.read(folder.pairs_file, tables.PAIRS),
         folder.read_prompts(),
-        simulated,
+        set(annotators.loc[annotators["simulated"], "annotator_id"]),
     )
     attention = attention_answers(votes, trials, tables.read(folder.checks_file, tables.CHECKS))
-    results = _write_estimates(comparisons, folder.analysis)
-    tables.write(comparisons, folder.analysis / "comparisons.csv", tables.COMPARISONS)
-    is_simulated = tables.is_simulated(comparisons)
-    results["scores"] = mean_scores(_read_scores(folder))
-    results["speed"] = median_speeds(folder.read_images())
-    for name in ("scores", "speed"):
-        labelled = tables.label_simulated(results[name], is_simulated)
-        write_text(folder.analysis / f"{name}.csv", labelled.to_csv(index=False))
     counts = summary(comparisons, attention)
     if folder.simulation_file.is_file():
         counts["simulation"] = json.loads(folder.simulation_file.read_text("utf-8"))
+    images = folder.read_images()
+    results = {
+        "comparisons": comparisons,
+        **_estimates(comparisons),
+        "scores": mean_scores(_read_scores(folder, images)),
+        "speed": median_speeds(images),
+    }
+    for name in ("scores", "speed"):
+        results[name] = tables.label_simulated(results[name], tables.is_simulated(comparisons))
+    _write(results, folder.analysis)
     write_json(folder.analysis / "summary.json", counts)
-    return {"comparisons": comparisons, **results}
+    return results
 
 
 def analyze_file(path: Path, out: Path) -> dict[str, pd.DataFrame]:
@@ -59,21 +71,36 @@ def analyze_file(path: Path, out: Path) -> dict[str, pd.DataFrame]:
     comparisons = read_imported(path)
     if comparisons.empty:
         raise StudyError(f"{path}: no votes in it; give a table with one row per vote")
-    return _write_estimates(comparisons, out)
-
-
-def _write_estimates(comparisons: pd.DataFrame, out: Path) -> dict[str, pd.DataFrame]:
-    is_simulated = tables.is_simulated(comparisons)
-    results = {
-        "win_rates": tables.label_simulated(win_rates(comparisons), is_simulated),
-        "ratings": tables.label_simulated(ratings(comparisons), is_simulated),
-    }
-    tables.write(results["win_rates"], out / "win_rates.csv", tables.WIN_RATES)
-    tables.write(results["ratings"], out / "ratings.csv", tables.RATINGS)
+    results = _estimates(comparisons)
+    _write(results, out)
     return results
 
 
-def _read_scores(folder: StudyFolder) -> pd.DataFrame:
-    files = sorted(folder.scores.glob("*.csv"))
-    frames = [tables.read(file, tables.SCORES) for file in files]
-    return pd.concat(frames, ignore_index=True) if frames else tables.SCORES.empty()
+def _estimates(comparisons: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    is_simulated = tables.is_simulated(comparisons)
+    return {
+        "win_rates": tables.label_simulated(win_rates(comparisons), is_simulated),
+        "ratings": tables.label_simulated(ratings(comparisons), is_simulated),
+    }
+
+
+def _write(results: dict[str, pd.DataFrame], out: Path) -> None:
+    for name, frame in results.items():
+        tables.write(frame, out / f"{name}.csv", _TABLES[name])
+
+
+def _read_scores(folder: StudyFolder, images: pd.DataFrame) -> pd.DataFrame:
+    """The scores of the images that are ok; StudyError where a metric lacks some of them."""
+    ok = images.loc[images["status"] == "ok", "image_id"]
+    kept = [tables.SCORES.empty()]
+    for file in sorted(folder.scores.glob("*.csv")):
+        scores = tables.read(file, tables.SCORES)
+        scores = scores[scores["image_id"].isin(ok)]
+        lacking = len(ok) - scores.groupby("weights")["image_id"].nunique().min()
+        if scores.empty or lacking:
+            raise StudyError(
+                f"{file}: not every image of the study has a score; made before its images were; "
+                f"run: evalkit score {folder.root} --metric {file.stem}, or delete the file"
+            )
+        kept.append(scores)
+    return pd.concat(kept[1:] or kept, ignore_index=True)

@@ -24,26 +24,28 @@ def simulate_sessions(
     population: Population,
     seed: int,
     now: str,
-    on_vote: Callable[[int], None] = lambda _: None,
+    on_votes: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Let simulated annotators vote until no pair needs a vote; the number of votes is returned.
 
     `utilities` maps (question_id, image_id) to a log-odds. `now` is the time of the first session;
     each annotator starts a second after the one before, so all times follow from it and the seed.
+    After a stop, new annotators go on with what is missing. `on_votes` gets the number of votes
+    after each annotator.
     """
-    rng = np.random.default_rng(seed)
     sides = _image_sides(folder)
+    already = int(store.annotators()["simulated"].sum())
     votes = 0
-    for number in range(1, _MAX_TRIALS):
+    for number in range(1 + already, _MAX_TRIALS):
+        rng = np.random.default_rng([seed, number])
         annotator_id = f"simulated-{number:03d}"
         store.add_annotator(annotator_id, rng.bytes(16).hex(), now, simulated=True)
         start = datetime.fromisoformat(now) + timedelta(seconds=number)
         cast = _sit(folder, store, annotator_id, start, sides, utilities, population, rng)
-        for _ in range(cast):
-            votes += 1
-            on_vote(votes)
         if cast == 0:
             return votes
+        votes += cast
+        on_votes(votes)
     raise AssertionError("simulated annotators never finished the study")
 
 

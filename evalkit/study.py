@@ -4,10 +4,18 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from evalkit.errors import StudyError, listed, nearest
 from evalkit.models import ModelSpec, resolve
@@ -40,7 +48,8 @@ class PromptSource(_Part):
 class ImageSettings(_Part):
     """Image seeds, shared by all models, and the side (px) of the square each image is shown in."""
 
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(min_length=1)
+    # Larger seeds are not exact as the floating-point numbers that programs read from a table.
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**53)], ...] = Field(min_length=1)
     viewing_size: int = Field(default=512, ge=64, le=2048)
 
     @field_validator("seeds")
@@ -80,6 +89,24 @@ class Design(_Part):
     repeat_share: float = Field(default=0.05, ge=0, le=0.5)
     min_viewing_ms: int = Field(default=500, ge=0, le=60_000)
 
+    @field_validator("pairs", mode="wrap")
+    @classmethod
+    def _pairs(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return validate(value)
+        except ValidationError:
+            raise ValueError(
+                'allowed are "all" or a list of lists of two model names, [["one", "other"]]'
+            ) from None
+
+    def attention_trials(self, n: int) -> int:
+        """How many of `n` trials are attention checks; a half is rounded up."""
+        return int(self.attention_share * n + 0.5)
+
+    def repeat_trials(self, n: int) -> int:
+        """How many of `n` trials are repeats; a half is rounded up."""
+        return int(self.repeat_share * n + 0.5)
+
 
 class SessionTexts(_Part):
     """What an annotator reads before the first trial."""
@@ -115,8 +142,14 @@ class Study(_Part):
 
     @property
     def sha256(self) -> str:
-        """Hash of everything the study file says, defaults included."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Hash of what the study file says and of the models' settings.
+
+        Values at their default and what is only said about a model are left out, so that a key
+        that comes to be later leaves the hashes of older studies as they are.
+        """
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude={"models"})
+        content["models"] = {model.name: model.settings() for model in self.models}
+        canonical = json.dumps(content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
@@ -127,6 +160,15 @@ class Study(_Part):
     def question(self, question_id: str) -> Question:
         """The question of this id; KeyError where there is none."""
         return {question.id: question for question in self.questions}[question_id]
+
+    def image_ids(self, prompts: Iterable[str]) -> set[str]:
+        """The ids of all images of these prompts' texts, by every model with every seed."""
+        return {
+            model.image_id(prompt, seed)
+            for prompt in prompts
+            for model in self.models
+            for seed in self.images.seeds
+        }
 
 
 def read_study(path: Path) -> Study:
@@ -148,8 +190,9 @@ def parse_study(text: str, path: Path) -> Study:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{path}: not valid TOML ({error}); correct it there") from None
+    content |= {key: _tuples(value) for key, value in content.items() if key != "models"}
     try:
-        file = _StudyFile.model_validate(content)
+        file = _StudyFile.model_validate(content, strict=True)
     except ValidationError as error:
         raise StudyError(first_mistake(error, str(path), _StudyFile)) from None
     _check_names(file, path)
@@ -157,7 +200,15 @@ def parse_study(text: str, path: Path) -> Study:
         resolve(name, table, f"{path}: models.{name}") for name, table in file.models.items()
     )
     _check_pairs(file, path)
+    _check_trials(file, path)
     return Study(**{**dict(file), "models": models})
+
+
+def _tuples(value: Any) -> Any:
+    """With tuples for the lists: strictly, pydantic takes no list for a tuple."""
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _check_names(file: _StudyFile, path: Path) -> None:
@@ -202,3 +253,13 @@ def _check_pairs(file: _StudyFile, path: Path) -> None:
         if frozenset(pair) in seen:
             raise StudyError(f"{path}: design.pairs: {listed(pair)} stands twice; remove one")
         seen.add(frozenset(pair))
+
+
+def _check_trials(file: _StudyFile, path: Path) -> None:
+    each = file.design.trials_per_annotator // len(file.questions)
+    if each <= file.design.attention_trials(each):
+        raise StudyError(
+            f"{path}: design.trials_per_annotator = {file.design.trials_per_annotator} leaves no "
+            f"trial for a pair in each of {len(file.questions)} questions (attention_share = "
+            f"{file.design.attention_share:g}); raise it to {2 * len(file.questions)} or more"
+        )

@@ -59,7 +59,7 @@ class StudyFolder:
 
     @property
     def lock_file(self) -> Path:
-        """The hash of the study as it stood when the first session could start."""
+        """Hashes of study, prompts and images as they were when the first session could start."""
         return self.root / "lock.json"
 
     @property

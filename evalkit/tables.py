@@ -155,6 +155,8 @@ IMPORTED_VOTES = Table(
         Column("winner", allowed=WINNERS),
         *_text("left_model", required=False, empty=True),
         Column("response_ms", "integer", required=False, empty=True),
+        Column("kind", allowed=TRIAL_KINDS, required=False),
+        _VOTE_SOURCE,
     ),
 )
 WIN_RATES = Table(
@@ -256,6 +258,9 @@ def read(path: Path, table: Table) -> pd.DataFrame:
             f"{path}: is empty; a {table.name} table begins with a line of column names"
         )
     header, body = rows[0], rows[1:]
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise TableError(f"{path}: column {twice[0]} stands twice; remove or rename one of them")
     for number, row in enumerate(body, start=FIRST_LINE):
         if len(row) != len(header):
             raise TableError(

@@ -133,7 +133,7 @@ def _start_session(served: Served, annotator: Annotator, start: SessionStart) ->
     window = start.model_dump(exclude={"consent"})
     store.start_session(session_id, annotator.annotator_id, now, **window)
     trial = _next_trial(served, annotator, session_id)
-    return {"session_id": session_id, **trial_view(served, annotator.annotator_id, trial)}
+    return {"session_id": session_id, **trial_view(served, annotator.annotator_id, trial, now)}
 
 
 def _record_vote(served: Served, annotator: Annotator, body: VoteBody) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _record_vote(served: Served, annotator: Annotator, body: VoteBody) -> dict[s
     following = _next_trial(served, annotator, body.session_id)
     return {
         "vote": {"trial_id": vote.trial_id, "choice": vote.choice},
-        **trial_view(served, annotator.annotator_id, following),
+        **trial_view(served, annotator.annotator_id, following, now),
     }
 
 

@@ -33,12 +33,12 @@ def page_view(served: Served, token: str) -> dict[str, Any]:
     }
 
 
-def trial_view(served: Served, annotator_id: str, trial: Trial | None) -> dict[str, Any]:
+def trial_view(served: Served, annotator_id: str, trial: Trial | None, now: str) -> dict[str, Any]:
     """The next trial (None at the end) and the progress, as the page may know them.
 
     The prompt is there only where the question shows it; the kind of trial never is.
     """
-    done, total = served.store.progress(annotator_id)
+    done, total = served.store.progress(annotator_id, now)
     progress = {"done": done, "total": total}
     if trial is None:
         return {"trial": None, "progress": progress}

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from evalkit import tables
 from evalkit.analysis import mean_scores, median_speeds, ratings, summary, win_rates
 from evalkit.files import write_json, write_text
+from evalkit.lock import write_lock
 from evalkit.study_folder import StudyFolder
 
 MODELS = ("scenes-base", "scenes-lcm", "scenes-turbo")
@@ -60,6 +61,7 @@ def write_study(root: Path, *, simulated: bool, n_prompts: int = 12, votes: int 
         "models": dict.fromkeys(MODELS, made),
     }
     write_json(folder.manifest_file, manifest)
+    write_lock(folder, "2025-01-01T00:00:00.000+00:00")
     return folder
 
 

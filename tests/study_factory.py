@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from evalkit import tables
 from evalkit.collection import open_collection
 from evalkit.design import Showing, Tally, TrialPlan, choose_trial
+from evalkit.files import file_sha256
 from evalkit.store import Store
 from evalkit.study import Study
 from evalkit.study_folder import StudyFolder
@@ -117,8 +118,10 @@ def make_images(study: Study, prompts: pd.DataFrame, folder: Path | None = None)
             for seed in study.images.seeds:
                 image_id = model.image_id(prompt.prompt, seed)
                 name = f"{model.name}/{image_id}.png"
+                sha256 = ""
                 if folder is not None:
                     draw_image(folder / name, side, model.name, prompt.prompt_id, seed)
+                    sha256 = file_sha256(folder / name)
                 rows.append(
                     {
                         "image_id": image_id,
@@ -128,7 +131,7 @@ def make_images(study: Study, prompts: pd.DataFrame, folder: Path | None = None)
                         "file_name": name,
                         "width": side,
                         "height": side,
-                        "sha256": hashlib.sha256(image_id.encode()).hexdigest(),
+                        "sha256": sha256,
                         "seconds": 0.1,
                         "status": "ok",
                     }
@@ -176,8 +179,8 @@ def simulate_trials(plan: TrialPlan, n_annotators: int, seed: int) -> list[list[
         for showing in _until_done(plan, seen, tallies, rng):
             if showing.kind == "main":
                 key = (showing.question_id, showing.pair_id)
-                issued, voted = tallies.get(key, Tally(0, 0))
-                tallies[key] = Tally(issued + 1, voted + 1)
+                tally = tallies.get(key, Tally())
+                tallies[key] = Tally(tally.issued + 1, tally.voted + 1)
             seen.append(showing)
         everyone.append(seen)
     return everyone

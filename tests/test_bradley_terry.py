@@ -7,6 +7,7 @@ import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
 
+from evalkit.analysis import bradley_terry
 from evalkit.analysis.bradley_terry import fit, fit_strengths, require_finite, win_matrix
 from evalkit.analysis.coding import CodedVotes, encode
 from evalkit.analysis.ratings import ratings
@@ -53,8 +54,7 @@ def test_published_citations():
         ("Comm Statist", "JRSS-B", 17, 276),
         ("JASA", "JRSS-B", 142, 325),
     ]
-    strengths, converged = fit_strengths(matrix(names, table))
-    assert converged
+    strengths = fit_strengths(matrix(names, table))
     assert strengths - strengths[0] == pytest.approx([0, -2.9491, -0.4796, 0.2690], abs=5e-5)
     assert strengths.sum() == pytest.approx(0, abs=1e-10)
 
@@ -62,7 +62,7 @@ def test_published_citations():
 def test_a_chain_has_the_closed_form():
     # On a tree each difference is the log of the odds won on that edge.
     wins = matrix(["A", "B", "C", "D"], [("A", "B", 3, 1), ("B", "C", 5, 2), ("C", "D", 2, 2)])
-    strengths, _ = fit_strengths(wins)
+    strengths = fit_strengths(wins)
     assert np.diff(strengths) == pytest.approx([-np.log(3), -np.log(2.5), 0], abs=1e-8)
 
 
@@ -72,7 +72,7 @@ def test_reference_tables(name):
     expected = read_json("bt.json")[name]
     table = pd.read_csv(FOLDER / "reference" / f"bt_{name}.csv")
     wins = matrix(expected["names"], table.itertuples(index=False, name=None))
-    strengths, _ = fit_strengths(wins)
+    strengths = fit_strengths(wins)
     assert strengths == pytest.approx(expected["coef_centered"], abs=1e-8)
 
 
@@ -157,6 +157,21 @@ def test_one_annotator_gives_a_rating_without_an_interval():
     assert rated["rating"].tolist() == pytest.approx([np.log(1.5) / 2, -np.log(1.5) / 2])
     assert rated[["ci_low", "ci_high", "rank_low", "rank_high"]].isna().all(axis=None)
     assert rated["method"].str.contains("one annotator").all()
+
+
+def test_a_model_judged_by_one_person_has_no_interval():
+    many = comparisons([("x", "y", 30, 20, 0)], annotators=10)
+    one = comparisons([("y", "z", 6, 4, 0)], annotators=1)
+    rated = ratings(pd.concat([many, one])).set_index("model")
+    assert rated.loc[["x", "y"], "ci_low"].notna().all()
+    assert np.isnan(rated.loc["z", "ci_low"])
+    assert "one annotator" in rated.loc["z", "method"]
+
+
+def test_newton_that_does_not_converge_gives_no_number(monkeypatch):
+    monkeypatch.setattr(bradley_terry, "MAX_STEPS", 2)
+    with pytest.raises(EstimateError, match="not converged after 2 steps"):
+        fit_strengths(matrix(["A", "B"], [("A", "B", 900, 1)]))
 
 
 def test_no_votes_give_no_rows():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -101,7 +102,9 @@ def test_a_study_changed_before_any_vote_is_made_anew_and_links_still_work(folde
 def test_a_study_changed_after_a_vote_is_refused(folder):
     vote_once(folder)
     changed = change(folder, "looks better made?", "is nicer?")
-    with pytest.raises(StudyError, match=r"study\.toml has changed since 2030-01-01T10.*votes"):
+    with pytest.raises(
+        StudyError, match=r"study\.toml has changed since 2030-01-01T10.*undo the change in study"
+    ):
         open_collection(changed, LATER)
     with pytest.raises(StudyError, match=r"study\.toml has changed"):
         invite(changed, 1, LATER, "http://localhost:8501")
@@ -122,7 +125,7 @@ def test_votes_without_a_lock_are_not_touched(folder):
     vote_once(folder)
     folder.lock_file.unlink()
     public = sorted(folder.blinded.iterdir())
-    with pytest.raises(StudyError, match="lock.json is missing, and there are votes"):
+    with pytest.raises(StudyError, match="lock.json is missing"):
         open_collection(folder, LATER)
     assert sorted(folder.blinded.iterdir()) == public
     assert len(open_store(folder.store_file).votes()) == 1
@@ -138,6 +141,20 @@ def test_missing_images_are_counted(folder):
     with pytest.raises(StudyError, match="1 of 18 images are missing"):
         open_collection(folder, NOW)
     assert not folder.store_file.exists()
+
+
+def test_a_file_that_is_not_the_listed_image_is_not_made_public(folder):
+    images = folder.read_images()
+    file, other = (folder.images / name for name in images["file_name"].iloc[[5, 6]])
+    content = file.read_bytes()
+    shutil.copy(other, file)
+    with pytest.raises(StudyError, match=f"{file.name}: is not the image that images.csv lists"):
+        open_collection(folder, NOW)
+    assert not folder.blinded.exists()
+    file.write_bytes(content)
+    vote_once(folder)
+    shutil.copy(other, file)  # the public images were made from the right one
+    assert len(open_collection(reread(folder), LATER).votes()) == 1
 
 
 def test_a_model_changed_after_generation_counts_as_missing(folder):

@@ -68,8 +68,18 @@ def test_simulated_annotators_mark_their_rows():
 
 def test_a_pair_of_another_study_is_refused():
     shown = trials(("t1", "other", "a", "main"))
-    with pytest.raises(TableError, match="no pair other for trial t1"):
+    with pytest.raises(TableError, match="pairs: no pair_id other for trial t1.*pairs.csv"):
         unblind(votes(("t1", "left")), shown, PAIRS, PROMPTS, set())
+
+
+def test_a_vote_without_its_prompt_or_check_is_not_dropped():
+    shown = trials(("t1", "k1", "a", "main"), ("t2", "c1", "a", "attention"))
+    cast = votes(("t1", "left"), ("t2", "left"))
+    with pytest.raises(TableError, match="prompts: no prompt_id p1 for trial t1.*prompts.csv"):
+        unblind(cast, shown, PAIRS, PROMPTS.head(0), set())
+    checks = pd.DataFrame({"pair_id": ["c2"], "expected": ["a"]})
+    with pytest.raises(TableError, match="checks: no pair_id c1 for trial t2.*checks.csv"):
+        attention_answers(cast, shown, checks)
 
 
 def test_a_check_is_passed_on_the_expected_side_only():

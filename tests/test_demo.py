@@ -1,10 +1,16 @@
 """The demo as `make demo` runs it: the whole chain on the built-in models, in one real process."""
 
 import json
+import os
+import pty
 import re
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
+import urllib.request
 
 import pandas as pd
 import pytest
@@ -96,3 +102,51 @@ def test_a_second_run_goes_on_where_the_first_ended(demo):
         trials, votes = (store.execute(f"select count(*) from {t}").fetchone()[0]
                          for t in ("trials", "votes"))  # fmt: skip
     assert trials == votes
+
+
+def read_until(terminal, pattern, seen=""):
+    """What the terminal shows until the pattern stands in it."""
+    while not re.search(pattern, seen):
+        seen += os.read(terminal, 4096).decode("utf-8", "replace")
+    return seen
+
+
+def post(port, path, token, body):
+    request = urllib.request.Request(
+        f"http://localhost:{port}{path}",
+        data=json.dumps(body).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_on_a_terminal_the_reader_votes_and_gets_a_report(demo):
+    folder, _ = demo
+    port = free_port()
+    process, terminal = pty.fork()
+    if process == 0:
+        command = [sys.executable, "-m", "evalkit.cli", "demo", str(folder), "--port", str(port)]
+        os.execve(sys.executable, command, {**os.environ, "COLUMNS": "400"})
+    shown = read_until(terminal, r"token=\S+\s[\s\S]*Annotators vote at")
+    token = re.search(r"token=(\S+)", shown).group(1)
+    window = {"viewport_width": 1280, "viewport_height": 720, "pixel_ratio": 1.0}
+    state = post(port, "/session", token, {"consent": True, **window})
+    session_id = state["session_id"]
+    for choice in ("left", "right", "left", "tie"):
+        time.sleep(0.6)  # the study asks for half a second of looking
+        vote = {"session_id": session_id, "trial_id": state["trial"]["trial_id"]}
+        state = post(port, "/vote", token, {**vote, "choice": choice, "response_ms": 600})
+    os.kill(process, signal.SIGINT)
+    shown = read_until(terminal, r"Report of your votes: \S+index.html", shown)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    page = folder.parent.glob("demo-yours-*/report/index.html")
+    text = next(page).read_text("utf-8")
+    assert tables.SIMULATED not in text
+    assert "one annotator" in text

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter, defaultdict
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -309,6 +310,86 @@ def test_a_pair_that_was_issued_but_never_answered_is_issued_again(tmp_path):
     assert choose_trial(plan, [], tallies, seed=0).pair_id == pair
     tallies["quality", pair] = Tally(issued=1, voted=1)
     assert choose_trial(plan, [], tallies, seed=0) is None
+
+
+def test_a_pair_that_others_are_looking_at_counts_as_voted_on(tmp_path):
+    plan = make_plan(tmp_path, n_prompts=4, votes_per_pair=2, attention_share=0, repeat_share=0)
+    free, *rest = plan.main
+    tallies = {("quality", pair): Tally(issued=2, voted=1, open=1) for pair in rest}
+    tallies["quality", free] = Tally(issued=9, voted=1, open=0)
+    assert choose_trial(plan, [], tallies, seed=0).pair_id == free
+    seen = [Showing("quality", free, "a", "main")]
+    # All that are left are with others: each is issued once more, and not twice.
+    again = choose_trial(plan, seen, tallies, seed=0)
+    assert (again.question_id, again.kind) == ("quality", "main")
+    tallies = {("quality", pair): Tally(issued=3, voted=1, open=2) for pair in plan.main}
+    assert choose_trial(plan, seen, tallies, seed=0).question_id == "alignment"
+
+
+@pytest.mark.parametrize("leaving", [0.0, 0.03])
+@pytest.mark.parametrize("seed", range(3))
+def test_annotators_at_once_give_each_pair_its_votes_and_at_most_one_more(tmp_path, seed, leaving):
+    """24 annotators in random order on 99 pairs; a share of the trials is left open for ever."""
+    plan = make_plan(
+        tmp_path, n_prompts=33, votes_per_pair=4, trials_per_annotator=200,
+        attention_share=0, repeat_share=0,
+    )  # fmt: skip
+    votes = vote_at_once(plan, n_annotators=24, seed=seed, leaving=leaving)
+    counts = [votes["quality", pair] for pair in plan.main]
+    assert max(counts) <= 5
+    assert sum(counts) <= 4 * 99 + 24
+    assert sum(count < 4 for count in counts) <= (2 if leaving else 0)
+
+
+def vote_at_once(plan, n_annotators, seed, leaving):
+    """Votes by (question_id, pair_id), of annotators who each have a trial open all the time."""
+    rng = np.random.default_rng(seed)
+    seen, votes, opened = defaultdict(list), Counter(), Counter()
+    holding, here = {}, list(range(n_annotators))
+    while here:
+        annotator = here[rng.integers(len(here))]
+        if annotator in holding:
+            key = holding.pop(annotator)
+            votes[key] += 1
+            opened[key] -= 1
+        tallies = {
+            key: Tally(votes[key] + opened[key], votes[key], opened[key])
+            for key in votes.keys() | opened.keys()
+        }
+        showing = choose_trial(plan, seen[annotator], tallies, int(rng.integers(2**63)))
+        if showing is None or showing.question_id == "alignment":
+            here.remove(annotator)
+            continue
+        seen[annotator].append(showing)
+        opened[showing.question_id, showing.pair_id] += 1
+        if rng.random() < leaving:
+            here.remove(annotator)
+        else:
+            holding[annotator] = (showing.question_id, showing.pair_id)
+    return votes
+
+
+@pytest.mark.parametrize(
+    ("n_main", "n_attention", "n_repeat"), [(5, 9, 0), (12, 0, 10)], ids=["checks", "repeats"]
+)
+def test_checks_and_repeats_shown_early_cost_no_pair_its_trial(
+    tmp_path, n_main, n_attention, n_repeat
+):
+    """Others completed most pairs meanwhile: the block is shorter than it was planned."""
+    plan = make_plan(
+        tmp_path, n_prompts=12, trials_per_annotator=80, votes_per_pair=1,
+        attention_share=0.3 * bool(n_attention), repeat_share=0.3 * bool(n_repeat),
+    )  # fmt: skip
+    seen = [Showing("quality", pair, "a", "main") for pair in plan.main[:n_main]]
+    checks = plan.blocks[0].checks[:n_attention]
+    seen += [Showing("quality", pair, "a", "attention") for pair in checks]
+    seen += [Showing("quality", pair, "b", "repeat") for pair in plan.main[:n_repeat]]
+    last = plan.main[-1]
+    tallies = {("quality", pair): Tally(1, 1) for pair in plan.main if pair != last}
+    chosen = choose_trial(plan, seen, tallies, seed=0)
+    assert (chosen.question_id, chosen.kind, chosen.pair_id) == ("quality", "main", last)
+    blocks = [block.length for block in plan.blocks]
+    assert planned_length(plan, seen, tallies) == len(seen) + 1 + blocks[1]
 
 
 def test_a_block_once_left_is_not_opened_again(tmp_path):

@@ -13,11 +13,11 @@ from evalkit.report.examples import choose_pairs, thumbnail
 
 def votes(counts: dict[str, tuple[int, int]]) -> pd.DataFrame:
     rows = [
-        (pair_id, winner)
+        (pair_id, "quality", winner)
         for pair_id, (a, b) in counts.items()
         for winner in ["model_a"] * a + ["model_b"] * b + ["tie"]
     ]
-    return pd.DataFrame(rows, columns=["pair_id", "winner"])
+    return pd.DataFrame(rows, columns=["pair_id", "question_id", "winner"])
 
 
 def test_disputed_and_one_sided_pairs_are_those_and_none_stands_twice() -> None:
@@ -27,6 +27,15 @@ def test_disputed_and_one_sided_pairs_are_those_and_none_stands_twice() -> None:
     assert len({pair_id for pair_id, _ in chosen}) == len(chosen) == 12
     assert all(pair_id.startswith("even") for pair_id in by_why["most disputed"])
     assert all(pair_id.startswith("clear") for pair_id in by_why["most one-sided"])
+
+
+def test_questions_that_disagree_make_no_dispute() -> None:
+    sure = votes({f"clear-{n}": (4, 0) for n in range(9)} | {f"even-{n}": (2, 2) for n in range(9)})
+    other = votes({f"clear-{n}": (0, 4) for n in range(9)}).assign(question_id="alignment")
+    chosen = choose_pairs(pd.concat([sure, other]), seed=3)
+    disputed = [pair_id for pair_id, why in chosen if why == "most disputed"]
+    assert len(disputed) == 3
+    assert all(pair_id.startswith("even") for pair_id in disputed)
 
 
 def test_the_drawn_pairs_depend_on_the_seed_alone_and_each_is_as_likely() -> None:

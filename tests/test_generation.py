@@ -3,11 +3,13 @@
 import hashlib
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,17 @@ import pytest
 from PIL import Image
 
 from evalkit import files
+from evalkit.collection import open_collection
 from evalkit.errors import ModelError, StudyError
 from evalkit.generation import describe_plan, generate, local, plan_images
+from evalkit.lock import require_unchanged
 from evalkit.models import resolve
 from evalkit.pipelines import load_pipeline
 from evalkit.presets import init_study
 from evalkit.study_folder import StudyFolder, open_study
 from tests import miniatures
 from tests.miniatures import small, study_file
+from tests.study_factory import NOW, admit
 
 ROOT = Path(__file__).parents[1]
 
@@ -367,6 +372,149 @@ def test_stopped_at_any_write_the_next_run_completes_the_set(made, tmp_path, mon
             break
     # prompts, two tables twice, and per model a run, two images and their records
     assert stops == 1 + 2 * 2 + 2 * (1 + 2 * 2)
+
+
+# ---- one model's images are made alike
+
+
+@pytest.mark.parametrize(
+    ("key", "then"), [("precision", "float16"), ("commit", "0123abc"), ("unet_commit", "4567def")]
+)
+def test_a_model_goes_on_only_as_it_began(made, tmp_path, key, then):
+    """The runs of the images that are there say another precision, or another commit."""
+    folder = study_file(tmp_path / "study", pair(made))
+    images = generate(folder)
+    base = folder.images / "base"
+    now = json.loads(next(base.glob("run-*.json")).read_text()).get(key)
+    for run in base.glob("run-*.json"):
+        run.write_text(json.dumps({**json.loads(run.read_text()), key: then}))
+    (folder.images / images["file_name"].iloc[3]).unlink()
+    said = f"models.base: images in {base} were made with {key} {then}, and now it is {now};"
+    with pytest.raises(ModelError, match=re.escape(said)):
+        generate(folder)
+    assert not (folder.images / images["file_name"].iloc[3]).exists()
+    shutil.rmtree(base)  # as the sentence says
+    assert without_times(generate(folder)) == without_times(images)
+
+
+def test_a_repository_in_the_study_folder_moves_with_it(made, tmp_path):
+    models = pair(made) | {"own": {**small("sd-turbo", Path("weights"), steps=2)}}
+    folder = study_file(tmp_path / "study", models)
+    shutil.copytree(made["sd_turbo"], folder.root / "weights")
+    images = generate(folder)
+    shutil.move(folder.root, tmp_path / "moved")
+    moved = open_study(tmp_path / "moved")
+    for file in (moved.images / "own").iterdir():
+        file.unlink()
+    assert without_times(generate(moved)) == without_times(images)
+
+
+# ---- once there are votes
+
+
+def vote_once(folder):
+    store = open_collection(folder, NOW)
+    session = admit(store, "ann")
+    store.next_trial("ann", session, "t1", NOW, seed=0)
+    store.record_vote("t1", "ann", "left", 900, NOW)
+    store.close()
+
+
+def all_files(folder):
+    """The bytes of all files but the database's."""
+    files = [path for path in folder.root.rglob("*") if path.is_file()]
+    return {path: path.read_bytes() for path in files if not path.name.startswith("votes.sqlite")}
+
+
+@pytest.mark.parametrize("change", ["settings", "prompts"])
+def test_with_votes_a_changed_study_is_refused_and_nothing_is_written(made, tmp_path, change):
+    folder = study_file(tmp_path / "study", pair(made))
+    generate(folder)
+    vote_once(folder)
+    file, old, new, message = {
+        "settings": ("study.toml", "steps = 2", "steps = 3", r"study\.toml has changed since"),
+        "prompts": ("own.csv", "a red cat", "a red cow", "the prompts have changed since.*source"),
+    }[change]
+    text = (folder.root / file).read_text()
+    (folder.root / file).write_text(text.replace(old, new))
+    before = all_files(folder)
+    for step in (generate, describe_plan):
+        with pytest.raises(StudyError, match=message):
+            step(open_study(folder.root))
+    assert all_files(folder) == before
+    (folder.root / file).write_text(text)  # as the sentence says
+    assert len(generate(open_study(folder.root))) == 12
+
+
+def test_with_votes_an_image_that_failed_stays_failed(made, tmp_path):
+    broken = miniatures.spoil(miniatures.sd_turbo(tmp_path / "broken"), float("nan"))
+    folder = study_file(tmp_path / "study", {"broken": small("sd-turbo", broken), **pair(made)})
+    images = generate(folder)
+    vote_once(folder)
+    shutil.rmtree(broken)
+    miniatures.sd_turbo(broken)
+    assert "broken: 0 of 6 images to make" in describe_plan(folder)
+    before = all_files(folder)
+    pd.testing.assert_frame_equal(generate(folder), images)
+    assert all_files(folder) == before
+
+
+def test_with_votes_a_damaged_image_comes_back_as_it_was_or_not_at_all(made, tmp_path):
+    folder = study_file(tmp_path / "study", pair(made))
+    images = generate(folder, batch_size=1)
+    vote_once(folder)
+    before = hashes(folder)
+    damaged, lost = (folder.images / images["file_name"].iloc[row] for row in (1, 8))
+    damaged.write_bytes(b"half")
+    lost.unlink()
+    lost.with_suffix(".json").unlink()
+    assert "2 of 12 images to make" in describe_plan(folder)
+    pd.testing.assert_frame_equal(generate(folder, batch_size=1), images)
+    assert hashes(folder) == before
+
+    damaged.write_bytes(b"half")
+    lost.unlink()
+    other = replaced(made["scenes_base"], miniatures.scenes_base, seed=99)
+    with other, pytest.raises(ModelError, match="models.base: image .* comes out otherwise than"):
+        generate(folder, batch_size=1)
+    assert damaged.read_bytes() == b"half"
+    assert lost.is_file()  # the other model is as it was
+    pd.testing.assert_frame_equal(folder.read_images(), images)
+    require_unchanged(folder)  # so that the votes are not lost with the file
+    assert len(open_collection(folder, NOW).votes()) == 1
+
+
+@contextmanager
+def replaced(folder, make, seed):
+    """Other weights in a checkpoint's folder, for a while."""
+    kept = folder.with_name("kept")
+    folder.rename(kept)
+    make(folder, seed)
+    yield
+    shutil.rmtree(folder)
+    kept.rename(folder)
+
+
+@pytest.mark.parametrize("table", ["prompts.csv", "images.csv"])
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_with_votes_a_changed_table_is_written_as_it_was(made, tmp_path, table, damage):
+    folder = study_file(tmp_path / "study", pair(made))
+    generate(folder)
+    vote_once(folder)
+    file = folder.root / table
+    content = file.read_text()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_text(content.replace("own-2", "own-7"))
+    with pytest.raises(StudyError, match="have changed since|evalkit generate"):
+        require_unchanged(folder)
+    generate(folder)
+    assert file.read_text() == content
+    require_unchanged(folder)
+
+
+# ---- killed
 
 
 _GENERATE = """

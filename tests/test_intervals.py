@@ -79,7 +79,7 @@ def votes_of_a_study(rng, prompts, votes, annotators, prompt_sd, annotator_sd, s
     """Points, prompts and annotators of one simulated study whose true win rate is `share`."""
     spread = np.sqrt(prompt_sd**2 + annotator_sd**2)
     nodes, weights = np.polynomial.hermite_e.hermegauss(41)
-    grid = np.linspace(-3, 3, 1201)
+    grid = np.linspace(-7, 7, 2801)
     means = expit(grid[:, None] + spread * nodes) @ weights / weights.sum()
     centre = np.interp(share, means, grid)
     prompt = np.repeat(np.arange(prompts), votes)
@@ -142,16 +142,43 @@ def test_what_cannot_be_known_is_said():
     assert "one annotator" in by_one_person.method
     assert "one prompt" in two_way_share(points, one, four).method
     assert "every vote is a tie" in two_way_share(np.full(4, 0.5), four, four).method
+    halves = two_way_share(np.tile([1.0, 0.0], 8), four.repeat(4), np.tile(four.repeat(2), 2))
+    assert np.isnan(halves.ci_low)
+    assert "no variation between prompts or annotators" in halves.method
     nothing = two_way_share(np.array([]), one[:0], one[:0])
     assert np.isnan(nothing.estimate)
     assert nothing.n == 0
 
 
-def test_a_unanimous_table_is_as_sure_as_its_annotators_are_many():
-    # 12 annotators on 40 prompts, all for the first model: Wilson for 12 of 12 with t(11).
-    annotator = np.tile(np.arange(12), 40)
-    result = two_way_share(np.ones(480), np.repeat(np.arange(40), 12), annotator)
-    t = stats.t.ppf(0.975, 11)
-    assert result.ci_low == pytest.approx(12 / (12 + t**2))
-    assert result.ci_high == 1
+def test_a_unanimous_table_is_as_sure_as_one_with_a_dissent():
+    annotator, prompt = np.tile(np.arange(12), 40), np.repeat(np.arange(40), 12)
+    dissent = np.ones(480)
+    dissent[7] = 0
+    near = two_way_share(dissent, prompt, annotator)
+    result = two_way_share(np.ones(480), prompt, annotator)
+    assert (result.estimate, result.ci_high) == (1, 1)
+    assert (result.ci_low, result.p_value) == pytest.approx((near.ci_low, near.p_value), rel=1e-9)
     assert "unanimous" in result.method
+    mirrored = two_way_share(np.zeros(480), prompt, annotator)
+    assert (mirrored.ci_low, mirrored.ci_high) == pytest.approx((0, 1 - near.ci_low))
+
+
+def test_a_unanimous_table_does_not_depend_on_the_order_of_its_rows():
+    rng = np.random.default_rng(2)
+    prompt, annotator = rng.integers(8, size=30), rng.integers(5, size=30)
+    order = rng.permutation(30)
+    one = two_way_share(np.ones(30), prompt, annotator)
+    other = two_way_share(np.ones(30), prompt[order], annotator[order])
+    assert one.ci_low == pytest.approx(other.ci_low)
+
+
+def test_intervals_cover_where_most_studies_are_unanimous():
+    """A true rate of .995: 120 votes are unanimous in more than half of the studies."""
+    rng = np.random.default_rng(4)
+    covered, unanimous, studies = 0, 0, 600
+    for _ in range(studies):
+        result = two_way_share(*votes_of_a_study(rng, 30, 4, 8, 0.5, 0.5, 0.995))
+        covered += result.ci_low <= 0.995 <= result.ci_high
+        unanimous += result.estimate == 1
+    assert unanimous > studies / 2
+    assert covered / studies >= 0.95

@@ -47,6 +47,14 @@ def test_every_setting_of_the_image_may_be_changed_and_no_other():
         ({"licence": "mine"}, ['unknown key "licence"']),
         ({"steps": 0}, ["steps = 0", "greater than or equal to 1"]),
         ({"width": 100}, ["width = 100", "multiple of 8"]),
+        ({"steps": "4"}, ["steps = '4'", "valid integer"]),
+        ({"catalogue": ["sdxl"]}, ["unknown model \"['sdxl']\"; the catalogue has"]),
+        ({"unet_variant": "fp16"}, ['unet_variant = "fp16" without unet_repository']),
+        ({"unet_subfolder": "unet"}, ["unet_subfolder", "give unet_repository, or take"]),
+        ({"unet_revision": "abc"}, ["unet_revision"]),
+        ({"lora_revision": "abc"}, ["lora_revision", "without lora_repository"]),
+        ({"lora_file": "x.safetensors"}, ["lora_file", 'take lora_file back with lora_file = ""']),
+        ({"catalogue": "lcm-sdxl", "unet_repository": ""}, ['with unet_variant = ""']),
         ({"precision": "fp16"}, ['precision = "fp16"', "float32, float16, bfloat16"]),
     ],
 )
@@ -63,6 +71,11 @@ def test_an_empty_text_takes_an_optional_setting_back():
     assert spec(variant="").variant is None
     assert spec(scheduler="").scheduler is None
     assert spec(negative_prompt="").negative_prompt == ""
+
+
+def test_the_settings_of_a_part_that_is_taken_back_are_taken_back_with_it():
+    taken = spec(catalogue="lcm-sdxl", unet_repository="", unet_variant="", lora_file="")
+    assert (taken.unet_repository, taken.unet_variant) == (None, None)
 
 
 def test_image_ids_differ_by_everything_that_decides_the_image():

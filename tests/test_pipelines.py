@@ -30,6 +30,7 @@ def made(tmp_path_factory):
     """The miniature checkpoints by name."""
     root = tmp_path_factory.mktemp("checkpoints")
     miniatures.scenes_unet(root / "scenes_lcm", guided=True)
+    miniatures.scenes_unet(root / "scenes_turbo")
     kinds = ("sdxl", "lcm_sdxl_unet", "lora_sdxl", "scenes_base", "sd_turbo", "filtered_sd")
     for name in kinds:
         getattr(miniatures, name)(root / name)
@@ -178,6 +179,18 @@ def test_a_scheduler_keeps_the_noise_schedule_of_the_checkpoint(made):
     assert config["original_inference_steps"] == 25  # its own is 50
 
 
+def test_settings_without_a_scheduler_are_those_of_the_checkpoint_s_own(made):
+    own = load_pipeline(model("sdxl", made["sdxl"]), "cpu").made_with
+    spec = model("sdxl", made["sdxl"], scheduler_settings={"timestep_spacing": "trailing"})
+    loaded = load_pipeline(spec, "cpu").made_with
+    assert loaded["scheduler"] == own["scheduler"] == "EulerDiscreteScheduler"
+    assert own["scheduler_config"]["timestep_spacing"] == "leading"
+    assert loaded["scheduler_config"] == {**own["scheduler_config"], "timestep_spacing": "trailing"}
+    spec = model("sdxl", made["sdxl"], scheduler_settings={"timestep_spacings": "trailing"})
+    with pytest.raises(ModelError, match='"timestep_spacings"; EulerDiscreteScheduler has'):
+        load_pipeline(spec, "cpu")
+
+
 BUILT_IN = [name for name in CATALOGUE if CATALOGUE[name]["repository"].startswith("built-in:")]
 
 
@@ -302,7 +315,8 @@ from evalkit.pipelines import load_pipeline
 for name, table in json.loads(sys.argv[1]).items():
     try:
         loaded = load_pipeline(resolve(name, table, name), "cpu")
-        print(name, loaded.made_with["commit"], loaded.render(["a cat"], [0])[0].status)
+        commits = [value for key, value in loaded.made_with.items() if "commit" in key]
+        print(name, *commits, loaded.render(["a cat"], [0])[0].status)
     except ModelError as error:
         print(error)
 """
@@ -321,18 +335,36 @@ def run(code, *arguments, **environment):
 
 def test_a_cached_hub_repository_loads_offline_and_silently(made, tmp_path):
     commit = "0123456789abcdef0123456789abcdef01234567"
-    repository = tmp_path / "models--org--mini"
-    shutil.copytree(made["scenes_base"], repository / "snapshots" / commit)
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(commit)
+    for name, folder, snapshot in [
+        ("mini", "scenes_base", commit),
+        ("unet", "scenes_turbo", commit[::-1]),
+        ("sdxl", "sdxl", commit),
+        ("lora", "lora_sdxl", commit[::-1]),
+    ]:
+        repository = tmp_path / f"models--org--{name}"
+        shutil.copytree(made[folder], repository / "snapshots" / snapshot)
+        (repository / "refs").mkdir()
+        (repository / "refs" / "main").write_text(snapshot)
     table = {"catalogue": "scenes-base", "revision": "", "width": 32, "height": 32, "steps": 2}
+    sdxl = {**table, "catalogue": "lcm-lora-sdxl", "repository": "org/sdxl"}
     models = {
         "cached": {**table, "repository": "org/mini"},
+        "swapped": {
+            **table,
+            "catalogue": "scenes-turbo",
+            "repository": "org/mini",
+            "unet_repository": "org/unet",
+        },
+        "fused": {**sdxl, "lora_repository": "org/lora"},
         "absent": {**table, "repository": "org/other"},
     }
     done = run(_LOAD, json.dumps(models), HF_HUB_CACHE=str(tmp_path))
-    cached, absent = done.stdout.splitlines()
-    assert cached == f"cached {commit} ok"
+    *cached, absent = done.stdout.splitlines()
+    assert cached == [
+        f"cached {commit} ok",
+        f"swapped {commit} {commit[::-1]} ok",
+        f"fused {commit} {commit[::-1]} ok",
+    ]
     assert absent == (
         'models.absent: "org/other" is not in the local cache and the hub cannot be reached; '
         "connect to it, or name a folder with the checkpoint"

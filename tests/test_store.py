@@ -144,14 +144,37 @@ def test_a_trial_says_which_public_image_lies_where(store, path):
 
 def test_an_annotator_comes_to_the_end(store):
     session = admit(store, "ann")
-    assert store.progress("ann") == (0, 12)
+    assert store.progress("ann", NOW) == (0, 12)
     for number in range(12):
         trial = store.next_trial("ann", session, f"t{number}", NOW, seed=number)
-        assert store.progress("ann") == (number, 12)
+        assert store.progress("ann", NOW) == (number, 12)
         store.record_vote(trial.trial_id, "ann", "right", 800, NOW)
-        assert store.progress("ann") == (number + 1, 12)
+        assert store.progress("ann", NOW) == (number + 1, 12)
     assert store.next_trial("ann", session, "t12", NOW, seed=12) is None
     assert store.trial("t12") is None
+
+
+def test_an_open_trial_keeps_its_pair_from_others_for_half_an_hour(tmp_path):
+    """One pair, one vote wanted: a second annotator stands by, a third is done until the lease
+    of the others is over."""
+    store = open_factory_store(
+        tmp_path / "study", n_prompts=1, models=tuple(MODELS)[:2], votes_per_pair=1,
+        attention_share=0, repeat_share=0,
+    )  # fmt: skip
+
+    def ask(annotator, now):
+        trial = store.next_trial(annotator, sessions[annotator], f"{annotator} {now}", now, seed=0)
+        return trial and trial.question_id
+
+    sessions = {name: admit(store, name) for name in ("ann", "ben", "eve", "kim")}
+    assert ask("ann", NOW) == "quality"
+    assert ask("ben", "2030-01-01T10:29:59.999+00:00") == "quality"
+    assert store.progress("eve", "2030-01-01T10:29:59.999+00:00") == (0, 1)
+    assert ask("eve", "2030-01-01T10:29:59.999+00:00") == "alignment"
+    assert ask("kim", "2030-01-01T10:30:00.000+00:00") == "quality"  # ann's lease is over
+    store.record_vote(f"ann {NOW}", "ann", "left", 900, "2030-01-01T10:31:00.000+00:00")
+    assert store.votes()["choice"].tolist() == ["left"]
+    store.close()
 
 
 # ---- votes
@@ -203,7 +226,7 @@ def test_a_correction_is_a_new_row_and_the_vote_as_it_stands(store, trial, path)
     assert store.record_vote("t1", "ann", "right", 1, LATER).choice == "tie"
     assert store.votes()[["trial_id", "choice"]].values.tolist() == [["t1", "tie"]]
     assert store.annotators()["n_votes"].tolist() == [1]
-    assert store.progress("ann")[0] == 1
+    assert store.progress("ann", NOW)[0] == 1
 
 
 def test_one_trial_cannot_hold_two_first_votes(store, trial, path):
@@ -346,6 +369,18 @@ def test_a_missing_a_foreign_and_another_schema_s_file_are_refused(tmp_path, sto
         open_store(path)
 
 
+def test_a_locked_database_is_not_taken_for_a_foreign_one(store, path, monkeypatch):
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.1)
+    store.close()
+    blocker = sqlite3.connect(path, isolation_level=None)
+    blocker.execute("PRAGMA locking_mode=EXCLUSIVE")
+    blocker.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StoreUnavailableError, match=r"does not answer now \(database is locked\)"):
+        open_store(path)
+    blocker.close()
+    open_store(path).close()
+
+
 def test_a_store_is_never_overwritten(store, path, tmp_path):
     folder = make_study(tmp_path / "other")
     with pytest.raises(StoreError, match="exists already"):
@@ -376,7 +411,7 @@ def test_a_plan_is_replaced_only_before_the_first_vote(store, trial, tmp_path):
     store.consent("ann", LATER)
     store.start_session("s2", "ann", LATER)
     assert store.next_trial("ann", "s2", "t2", LATER, seed=0).trial_id == "t2"
-    assert store.progress("ann") == (0, 4)
+    assert store.progress("ann", NOW) == (0, 4)
     store.record_vote("t2", "ann", "left", 900, LATER)
     with pytest.raises(StoreError, match="holds votes"):
         store.replace_plan(other.study, blinded)

@@ -3,8 +3,18 @@
 import pytest
 
 from evalkit.errors import StudyError
+from evalkit.models import ModelSpec
 from evalkit.presets import PRESETS, init_study, preset_text
-from evalkit.study import parse_study, read_study
+from evalkit.study import (
+    Design,
+    ImageSettings,
+    PromptSource,
+    Question,
+    SessionTexts,
+    Study,
+    parse_study,
+    read_study,
+)
 
 
 def scenes(old="", new=""):
@@ -56,6 +66,24 @@ def test_every_preset_is_a_valid_study_named_by_its_folder(tmp_path):
         ("guidance = 4.0", "guidance = -1", "models.scenes-base: guidance = -1"),
         ("seeds = [0, 1]", "seeds = [1, 1]", "images.seeds = .*a seed stands twice"),
         ("seeds = [0, 1]", "seeds = []", "images.seeds"),
+        ("seeds = [0, 1]", "seeds = [0, 9007199254740992]",
+         "images.seeds.1 = 9007199254740992; input should be less than 9007199254740992"),
+        ("seeds = [0, 1]", "seeds = [true]", "images.seeds.0 = True; input should be a valid int"),
+        ("seed = 20231128", "seed = 1e3", "seed = 1000.0; input should be a valid integer"),
+        ("show_prompt = false", 'show_prompt = "no"',
+         "questions.0.show_prompt = 'no'; input should be a valid boolean"),
+        ("tie = true", "tie = 1", "questions.0.tie = 1; input should be a valid boolean"),
+        ("votes_per_pair = 4", 'votes_per_pair = "4"',
+         "design.votes_per_pair = '4'; input should be a valid integer"),
+        ("guidance = 4.0", 'guidance = "4"', "scenes-base: guidance = '4'; input should be a val"),
+        ('pairs = "all"', 'pairs = "some"',
+         'design.pairs = \'some\'; allowed are "all" or a list of lists of two model names'),
+        ('pairs = "all"', 'pairs = [["scenes-base", "scenes-lcm", "scenes-turbo"]]',
+         'design.pairs = .*allowed are "all" or a list of lists of two'),
+        ("trials_per_annotator = 60", "trials_per_annotator = 1",
+         "design.trials_per_annotator = 1 leaves no trial for a pair.*raise it to 4 or more"),
+        ("[models.scenes-base]", '[models.scenes-base]\ncatalogue = ["scenes-base"]',
+         r"unknown model \"\['scenes-base'\]\"; the catalogue has"),
         ('draw = "first"', 'draw = "frist"',
          'prompts.draw = "frist"; allowed are first, random; did you mean "first"'),
         ('pairs = "all"', 'pairs = [["scenes-base", "scenes-tubro"]]',
@@ -77,6 +105,16 @@ def test_a_mistake_is_one_sentence_with_the_place(path, old, new, message):
     assert "\n" not in str(caught.value)
 
 
+def test_each_question_has_room_for_a_pair(path):
+    """Half of two trials are checks, and half of one is one by rounding."""
+    text = scenes("attention_share = 0.05", "attention_share = 0.5")
+    for trials in (2, 3):
+        with pytest.raises(StudyError, match="leaves no trial for a pair in each of 2 questions"):
+            parse_study(text.replace("annotator = 60", f"annotator = {trials}"), path)
+    parse_study(text.replace("annotator = 60", "annotator = 4"), path)
+    parse_study(scenes("annotator = 60", "annotator = 2"), path)
+
+
 def test_two_models_at_least(path):
     text = scenes().replace("[models.scenes-lcm]\nsteps = 4\n", "")
     text = text.replace("[models.scenes-turbo]\nsteps = 1\n", "")
@@ -88,6 +126,33 @@ def test_the_hash_changes_with_a_setting_and_not_with_a_comment(path):
     study = parse_study(scenes(), path)
     assert parse_study(scenes() + "\n# a comment\n", path).sha256 == study.sha256
     assert parse_study(scenes("steps = 25", "steps = 26"), path).sha256 != study.sha256
+
+
+def test_the_hash_is_the_same_in_every_version():
+    """What later comes to have a default, or is said about a model, must not change it."""
+    study = Study(
+        name="a",
+        seed=1,
+        prompts=PromptSource(source="own.csv"),
+        images=ImageSettings(seeds=(0,)),
+        models=tuple(
+            ModelSpec(
+                name=name, catalogue="b", repository="r", steps=steps, guidance=1.5,
+                width=64, height=32, licence="MIT", source="somebody",
+            )
+            for name, steps in (("x", 1), ("y", 2))
+        ),
+        questions=(Question(id="quality", text="Which?", show_prompt=False),),
+        design=Design(),
+        session=SessionTexts(),
+        store="votes.sqlite",
+    )  # fmt: skip
+    # sha256sum of the canonical JSON, by hand:
+    # {"design": {}, "images": {"seeds": [0]}, "models": {"x": {"guidance": 1.5, "height": 32,
+    # "repository": "r", "steps": 1, "width": 64}, "y": {...}}, "name": "a", "prompts": {"source":
+    # "own.csv"}, "questions": [{"id": "quality", "show_prompt": false, "text": "Which?"}],
+    # "seed": 1, "session": {}, "store": "votes.sqlite"}
+    assert study.sha256 == "6e698028c57d6e99e8c2a801a9dc5b8e1916f9f910ad86abc6fb0a405266241a"
 
 
 def test_the_image_id_follows_settings_prompt_and_seed_and_not_the_name(path):

@@ -111,7 +111,7 @@ def test_a_session_begins_with_a_trial_and_records_the_window(server, token, sto
     trial = answer.json["trial"]
     stored = store.trial(trial["trial_id"])
     assert stored.session_id == answer.json["session_id"]
-    assert store.has_session(stored.session_id, stored.annotator_id)
+    assert store.next_trial(stored.annotator_id, stored.session_id, "t", NOW, seed=0) == stored
 
 
 def test_the_prompt_is_there_only_where_the_question_shows_it_and_the_kind_never(server, token):
@@ -177,7 +177,7 @@ def test_trial_view_at_the_end(tmp_path):
     folder = make_study(tmp_path / "study", trials_per_annotator=2)
     store = open_collection(folder, NOW)
     admit(store, "ann")
-    view = trial_view(Served(store, folder.blinded, TEXTS), "ann", None)
+    view = trial_view(Served(store, folder.blinded, TEXTS), "ann", None, NOW)
     assert view == {"trial": None, "progress": {"done": 0, "total": 2}}
 
 
@@ -245,7 +245,7 @@ def test_bodies_that_are_no_json_or_too_long_are_refused(server, malformed_sessi
 
 
 def test_a_choice_the_question_does_not_offer_is_refused(tmp_path):
-    folder = make_study(tmp_path / "study", trials_per_annotator=1)
+    folder = make_study(tmp_path / "study", trials_per_annotator=2)
     text = (folder.root / "study.toml").read_text().replace("both_bad = true", "both_bad = false")
     (folder.root / "study.toml").write_text(text)
     folder = type(folder)(folder.root)

@@ -86,3 +86,8 @@ def test_simulated_votes_are_labelled_in_every_row():
     assert labelled["vote_source"].tolist() == ["SIMULATED VOTES"] * 2
     assert tables.is_simulated(labelled)
     assert not tables.is_simulated(tables.label_simulated(frame, False))
+
+
+def test_a_column_that_stands_twice_is_refused(tmp_path):
+    with pytest.raises(TableError, match="column winner stands twice"):
+        read(tmp_path, VOTES.replace("\n", ",winner\n") + "a,p,q,x,y,tie,tie\n")

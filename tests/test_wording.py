@@ -12,43 +12,51 @@ from evalkit.wording import win_rate_sentence
 def win_rate_row(**changes: object) -> dict[str, object]:
     row = {
         "question_id": "quality", "model_a": "x", "model_b": "y", "win_rate_a": 0.61,
-        "ci_low": 0.54, "ci_high": 0.67, "p_holm": 0.01, "n": 96, "n_prompts": 24,
-        "n_annotators": 12, "method": "no interval: one prompt; ties count half",
+        "ci_low": 0.54, "ci_high": 0.67, "p_holm": 0.01, "wins_a": 55, "wins_b": 34, "ties": 7,
+        "both_bad": 0, "n": 96, "n_prompts": 24, "n_annotators": 12,
+        "method": "no interval: one prompt; ties count half",
     }  # fmt: skip
     return row | changes
 
 
-COUNTED = "(n = 96, 24 prompts, 12 annotators)"
-SHARE = f"61% (54% to 67%) of comparisons {COUNTED}"
+COUNTED = "55 won, 34 lost, 7 ties counted half; 24 prompts, 12 annotators"
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, f"On quality, annotators preferred x to y in {SHARE}."),
         (
-            {"win_rate_a": 0.39, "ci_low": 0.33, "ci_high": 0.46},
-            f"On quality, annotators preferred y to x in {SHARE}.",
+            {},
+            f"On quality, annotators preferred x to y: win rate 61% (54% to 67%; {COUNTED}).",
+        ),
+        (
+            {"win_rate_a": 0.39, "ci_low": 0.33, "ci_high": 0.46, "wins_a": 34, "wins_b": 55},
+            f"On quality, annotators preferred y to x: win rate 61% (54% to 67%; {COUNTED}).",
         ),
         (
             {"win_rate_a": 0.52, "ci_low": 0.45, "ci_high": 0.59},
-            "On quality, no preference could be shown between x and y: annotators preferred x in "
-            f"52% (45% to 59%) of comparisons {COUNTED}.",
+            "On quality, no preference could be shown between x and y: win rate of x 52% (45% to "
+            f"59%; {COUNTED}).",
         ),
         (
             {"ci_low": 0.5004, "p_holm": 0.08},
-            "On quality, annotators preferred x to y in 61% (50.04% to 67%) of comparisons "
-            f"{COUNTED}; over all pairs this may be chance (Holm p = 0.08).",
+            f"On quality, annotators preferred x to y: win rate 61% (50.04% to 67%; {COUNTED}); "
+            "over all pairs this may be chance (Holm p = 0.08).",
         ),
         (
             {"ci_low": np.nan, "ci_high": np.nan},
-            "On quality, annotators preferred x to y in 61% of comparisons; how sure that is was "
-            "not estimated (no interval: one prompt; n = 96, 24 prompts, 12 annotators).",
+            f"On quality, x has a win rate of 61% against y ({COUNTED}); how sure that is was not "
+            "estimated (no interval: one prompt).",
         ),
         (
-            {"n_prompts": 1, "n_annotators": 1},
-            "On quality, annotators preferred x to y in 61% (54% to 67%) of comparisons (n = 96, "
-            "1 prompt, 1 annotator).",
+            {"ties": 1, "both_bad": 6, "n_prompts": 1, "n_annotators": 1},
+            "On quality, annotators preferred x to y: win rate 61% (54% to 67%; 55 won, 34 lost, "
+            "1 tie and 6 both bad counted half; 1 prompt, 1 annotator).",
+        ),
+        (
+            {"ties": 0},
+            "On quality, annotators preferred x to y: win rate 61% (54% to 67%; 55 won, 34 lost; "
+            "24 prompts, 12 annotators).",
         ),
         (
             {"win_rate_a": np.nan, "ci_low": np.nan, "ci_high": np.nan},

@@ -26,7 +26,6 @@ class BradleyTerry:
     strengths: np.ndarray
     covariance: np.ndarray
     floor: np.ndarray
-    converged: bool
 
     def variance(self, contrast: np.ndarray) -> float:
         """Variance of a contrast of the strengths; never under that of prompt-annotator cells."""
@@ -62,10 +61,11 @@ def require_finite(wins: np.ndarray, models: tuple[str, ...]) -> None:
     raise EstimateError("no finite rating: wins run one way between groups of models")
 
 
-def fit_strengths(wins: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Maximum-likelihood strengths (log-odds, mean zero) of a win matrix, and if Newton converged.
+def fit_strengths(wins: np.ndarray) -> np.ndarray:
+    """Maximum-likelihood strengths (log-odds, mean zero) of a win matrix.
 
-    The matrix must allow finite strengths (`require_finite`).
+    The matrix must allow finite strengths (`require_finite`). EstimateError where Newton's method
+    does not converge.
     """
     games = wins + wins.T
     strengths = np.zeros(len(wins))
@@ -76,8 +76,8 @@ def fit_strengths(wins: np.ndarray) -> tuple[np.ndarray, bool]:
         largest = np.abs(step).max()
         strengths = strengths + step / max(1.0, largest)  # a log-odds moves by one at most
         if largest < TOLERANCE:
-            return strengths - strengths.mean(), True
-    return strengths - strengths.mean(), False
+            return strengths - strengths.mean()
+    raise EstimateError(f"no rating: not converged after {MAX_STEPS} steps")
 
 
 def information(games: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -94,18 +94,16 @@ def fit(votes: CodedVotes, *, small_sample: bool = True) -> BradleyTerry:
     """
     wins = win_matrix(votes)
     require_finite(wins, votes.models)
-    strengths, converged = fit_strengths(wins)
+    strengths = fit_strengths(wins)
     expected = expit(strengths[:, None] - strengths[None, :])
     bread = np.linalg.pinv(information(wins + wins.T, expected))
     if min(votes.n_prompts, votes.n_annotators) < 2:
         unknown = np.full_like(bread, np.nan)
-        return BradleyTerry(votes.models, strengths, unknown, unknown, converged)
+        return BradleyTerry(votes.models, strengths, unknown, unknown)
     residuals = votes.points - expected[votes.first, votes.second]
     scores = np.zeros((votes.n, len(votes.models)))
     rows = np.arange(votes.n)
     scores[rows, votes.first] = residuals
     scores[rows, votes.second] = -residuals
     meat, floor = two_way_meat(scores, votes.prompt, votes.annotator, small_sample=small_sample)
-    return BradleyTerry(
-        votes.models, strengths, bread @ meat @ bread, bread @ floor @ bread, converged
-    )
+    return BradleyTerry(votes.models, strengths, bread @ meat @ bread, bread @ floor @ bread)

@@ -12,7 +12,7 @@ from evalkit.analysis.result import Result
 LEVEL = 0.95
 
 TWO_WAY = "two-way (prompt x annotator) Wilson, effective n, t"
-UNANIMOUS = f"{TWO_WAY}; unanimous, so effective n = min(prompts, annotators)"
+UNANIMOUS = f"{TWO_WAY}; unanimous, so bounded as if one vote had gone the other way"
 
 
 def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
@@ -62,29 +62,45 @@ def two_way_share(points: np.ndarray, prompt: np.ndarray, annotator: np.ndarray)
     min(n, p(1-p)/V); Wilson's interval at effective n with the t quantile on
     min(prompts, annotators) - 1 degrees of freedom. The p-value tests p = 1/2 and agrees with the
     interval: it is under .05 exactly when the 95% interval leaves out 1/2.
-    A unanimous table has no variance to estimate: effective n is min(prompts, annotators).
-    With one prompt or one annotator there is no interval (NaN; `method` says so); n = 0 gives NaN.
+    A unanimous table has no variance to estimate: its bound and p-value are those of the table with
+    one vote turned, so that it is never less sure than one with a dissent.
+    With one prompt or one annotator, or without variation between prompts and annotators, there is
+    no interval (NaN; `method` says so); n = 0 gives NaN.
     """
     n = len(points)
     if n == 0:
         return Result(np.nan, np.nan, np.nan, 0, "not estimated: no votes")
     share = float(points.mean())
-    prompts, annotators = len(np.unique(prompt)), len(np.unique(annotator))
-    smaller = min(prompts, annotators)
+    smaller = min(len(np.unique(prompt)), len(np.unique(annotator)))
     if smaller < 2:
-        reason = "one annotator" if annotators < 2 else "one prompt"
+        reason = "one annotator" if len(np.unique(annotator)) < 2 else "one prompt"
         return Result(share, np.nan, np.nan, n, f"no interval: {reason}, two of each are needed")
+    if share in (0.0, 1.0):
+        return _unanimous(points, prompt, annotator)
     residuals = (points - share)[:, None]
     meat, floor = two_way_meat(residuals, prompt, annotator)
     variance = max(float(meat[0, 0]), float(floor[0, 0])) / n**2
-    unanimous = share in (0.0, 1.0)
-    if variance == 0 and not unanimous:
-        return Result(share, np.nan, np.nan, n, "no interval: every vote is a tie")
-    effective = float(smaller) if unanimous else min(n, share * (1 - share) / variance)
+    if variance == 0:
+        all_ties = bool((points == share).all())
+        reason = "every vote is a tie" if all_ties else "no variation between prompts or annotators"
+        return Result(share, np.nan, np.nan, n, f"no interval: {reason}")
+    effective = min(n, share * (1 - share) / variance)
     low, high = wilson(share, effective, float(stats.t.ppf((1 + LEVEL) / 2, smaller - 1)))
     statistic = abs(share - 0.5) * 2 * np.sqrt(effective)
     p_value = float(2 * stats.t.sf(statistic, smaller - 1))
-    return Result(share, low, high, n, UNANIMOUS if unanimous else TWO_WAY, p_value)
+    return Result(share, low, high, n, TWO_WAY, p_value)
+
+
+def _unanimous(points: np.ndarray, prompt: np.ndarray, annotator: np.ndarray) -> Result:
+    """The result of a table of n > 1 votes that all went one way."""
+    by_annotator, by_prompt = np.bincount(annotator)[annotator], np.bincount(prompt)[prompt]
+    turned = points.copy()
+    heaviest = np.lexsort((by_prompt, by_annotator))[-1]  # the dissent that would weigh most
+    turned[heaviest] = 1 - turned[heaviest]
+    near = two_way_share(turned, prompt, annotator)
+    share = float(points[0])
+    low, high = (near.ci_low, 1.0) if share == 1 else (0.0, near.ci_high)
+    return Result(share, low, high, len(points), UNANIMOUS, near.p_value)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:

@@ -39,12 +39,12 @@ def _rate(votes: CodedVotes) -> list[dict[str, object]]:
         return [
             _unrated(name, int(n), str(error)) for name, n in zip(votes.models, counts, strict=True)
         ]
-    freedom = min(votes.n_prompts, votes.n_annotators) - 1
+    freedom = [_freedom(votes, model) for model in range(len(votes.models))]
     ranks = _rank_ranges(fitted, freedom)
     rows = []
     for model in np.argsort(-fitted.strengths, kind="stable"):
         rating = float(fitted.strengths[model])
-        half = _half_width(fitted, _centred(model, len(counts)), freedom, 1 - LEVEL)
+        half = _half_width(fitted, _centred(model, len(counts)), freedom[model], 1 - LEVEL)
         rows.append(
             {
                 "model": votes.models[model],
@@ -55,11 +55,23 @@ def _rate(votes: CodedVotes) -> list[dict[str, object]]:
                 "rank_low": ranks[model][0],
                 "rank_high": ranks[model][1],
                 "n": int(counts[model]),
-                "method": METHOD if np.isfinite(half) else f"{METHOD}; {_no_interval(votes)}",
-                "converged": fitted.converged,
+                "method": METHOD
+                if np.isfinite(half)
+                else f"{METHOD}; {_no_interval(votes, model)}",
+                "converged": True,
             }
         )
     return rows
+
+
+def _of_model(votes: CodedVotes, model: int) -> CodedVotes:
+    return votes.take((votes.first == model) | (votes.second == model))
+
+
+def _freedom(votes: CodedVotes, model: int) -> int:
+    """Degrees of freedom of one model's rating: the smaller of its two cluster counts, less 1."""
+    own = _of_model(votes, model)
+    return min(own.n_prompts, own.n_annotators) - 1
 
 
 def _unrated(model: str, n: int, reason: str) -> dict[str, object]:
@@ -68,10 +80,11 @@ def _unrated(model: str, n: int, reason: str) -> dict[str, object]:
     return {"model": model, **unknown, "n": n, "method": reason, "converged": False}
 
 
-def _no_interval(votes: CodedVotes) -> str:
-    if votes.n_annotators < 2:
+def _no_interval(votes: CodedVotes, model: int) -> str:
+    own = _of_model(votes, model)
+    if own.n_annotators < 2:
         return "no interval: one annotator, two are needed"
-    if votes.n_prompts < 2:
+    if own.n_prompts < 2:
         return "no interval: one prompt, two are needed"
     return "no interval: the votes show no variation"
 
@@ -92,7 +105,7 @@ def _half_width(fitted: BradleyTerry, contrast: np.ndarray, freedom: int, alpha:
     return float(stats.t.ppf(1 - alpha / 2, freedom) * np.sqrt(variance))
 
 
-def _rank_ranges(fitted: BradleyTerry, freedom: int) -> list[tuple[float, float]]:
+def _rank_ranges(fitted: BradleyTerry, freedom: list[int]) -> list[tuple[float, float]]:
     """Lowest and highest rank of each model that the pairwise differences leave open."""
     size = len(fitted.models)
     pairs = size * (size - 1) / 2
@@ -103,7 +116,8 @@ def _rank_ranges(fitted: BradleyTerry, freedom: int) -> list[tuple[float, float]
                 continue
             contrast = np.zeros(size)
             contrast[i], contrast[j] = 1, -1
-            half = _half_width(fitted, contrast, freedom, (1 - LEVEL) / pairs)
+            smaller = min(freedom[i], freedom[j])
+            half = _half_width(fitted, contrast, smaller, (1 - LEVEL) / pairs)
             if np.isnan(half):
                 return [(np.nan, np.nan)] * size
             better[i, j] = fitted.strengths[i] - fitted.strengths[j] > half

@@ -14,7 +14,6 @@ class Result:
     n: int
     method: str
     p_value: float = float("nan")
-    converged: bool = True
 
     @property
     def has_interval(self) -> bool:

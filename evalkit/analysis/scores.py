@@ -10,9 +10,9 @@ from evalkit.analysis.intervals import LEVEL
 def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
     """Columns metric, weights, model, mean, ci_low, ci_high, n, n_prompts, method.
 
-    The mean over a model's images in the metric's own unit, with a t interval over the means of
-    its prompts (images of one prompt are not independent); NaN bounds with fewer than two prompts.
-    Empty in, empty out.
+    The mean over a model's prompts of each prompt's mean, in the metric's own unit, with a t
+    interval over those means (images of one prompt are not independent); NaN bounds with fewer than
+    two prompts. `n` counts images. Empty in, empty out.
     """
     columns = [
         "metric",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from evalkit.errors import ModelError
 from evalkit.files import write_bytes
-from evalkit.generation.record import Record, image_file, write_record, write_run
+from evalkit.generation.record import Record, image_file, require_alike, write_record, write_run
 from evalkit.models import ModelSpec
 from evalkit.pipelines import Pipeline, Rendered, load_pipeline
 from evalkit.study_folder import StudyFolder
@@ -42,12 +42,12 @@ def render_missing(
     count = _Count(int(plan["made"].sum()), len(plan), progress)
     count.add(0, "")
     for spec in folder.study.models:
-        missing = plan[(plan["model"] == spec.name) & ~plan["made"]]
-        if missing.empty:
+        own = plan[plan["model"] == spec.name]
+        if own["made"].all():
             continue
         count.add(0, spec.name)
         try:
-            _render_model(folder.images / spec.name, spec, missing, batch_size, device, count)
+            _render_model(folder, spec, own, batch_size, device, count)
         except ModelError as error:
             problems.append(error)
     return problems
@@ -63,16 +63,19 @@ class _Count:
 
 
 def _render_model(
-    folder: Path,
+    study: StudyFolder,
     spec: ModelSpec,
-    missing: pd.DataFrame,
+    plan: pd.DataFrame,
     batch_size: int | None,
     device: str | None,
     count: _Count,
 ) -> None:
+    folder, missing = study.images / spec.name, plan[~plan["made"]]
     size = batch_size or default_batch_size(spec)
-    pipeline = load_pipeline(spec, device)
+    pipeline = load_pipeline(_with_paths(spec, study.root), device)
     try:
+        if not plan["sha256"].any():  # else the files themselves must come out as they were
+            require_alike(folder, plan.loc[plan["made"], "image_id"], pipeline.made_with)
         run = write_run(folder, {**pipeline.made_with, "batch_size": size})
         for start in range(0, len(missing), size):
             batch = missing.iloc[start : start + size]
@@ -80,6 +83,13 @@ def _render_model(
             count.add(len(batch), spec.name)
     finally:
         pipeline.close()
+
+
+def _with_paths(spec: ModelSpec, root: Path) -> ModelSpec:
+    """With the paths of the repositories that are folders in the study folder, for loading."""
+    keys = ("repository", "unet_repository", "lora_repository")
+    given = {key: root / value for key in keys if (value := getattr(spec, key))}
+    return spec.model_copy(update={k: str(path) for k, path in given.items() if path.is_dir()})
 
 
 def _render_batch(
@@ -94,9 +104,19 @@ def _render_batch(
     started = time.perf_counter()
     results = pipeline.render(prompts, seeds)
     seconds = (time.perf_counter() - started) / len(batch)
-    for image_id, prompt, seed, result in zip(
-        batch["image_id"], prompts, seeds, results, strict=True
+    for image_id, prompt, seed, sha256, result in zip(
+        batch["image_id"], prompts, seeds, batch["sha256"], results, strict=True
     ):
+        png = _png(result)
+        found = hashlib.sha256(png).hexdigest() if png else ""
+        if sha256 and found != sha256:
+            raise ModelError(
+                f"models.{spec.name}: image {image_id} comes out otherwise than the one that was "
+                "voted on (another device, library or batch size makes another); nothing of it is "
+                "replaced; put a copy of its file back, or go on without: the votes need it no more"
+            )
+        if png:
+            write_bytes(image_file(folder, image_id), png)
         width, height = result.image.size if result.image else (spec.width, spec.height)
         record = Record(
             image_id=image_id,
@@ -106,7 +126,7 @@ def _render_batch(
             reason=result.reason,
             width=width,
             height=height,
-            sha256=_write_image(image_file(folder, image_id), result),
+            sha256=found,
             seconds=round(seconds, 6),
             first_batch=first_batch,
             run=run,
@@ -114,11 +134,10 @@ def _render_batch(
         write_record(folder, record)
 
 
-def _write_image(file: Path, result: Rendered) -> str:
-    """Write the image as PNG and give the hash of the file; without an image, an empty text."""
+def _png(result: Rendered) -> bytes:
+    """The image as a PNG file; nothing without an image."""
     if result.image is None:
-        return ""
+        return b""
     png = io.BytesIO()
     result.image.save(png, "PNG")
-    write_bytes(file, png.getvalue())
-    return hashlib.sha256(png.getvalue()).hexdigest()
+    return png.getvalue()

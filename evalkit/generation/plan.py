@@ -4,12 +4,13 @@ import pandas as pd
 
 from evalkit.errors import StudyError
 from evalkit.generation.disk import usable
-from evalkit.generation.record import is_intact, read_record
+from evalkit.generation.record import holds, image_file, is_intact, read_record
+from evalkit.lock import has_votes, require_same_plan, require_unchanged
 from evalkit.models import ModelSpec
 from evalkit.prompts import draw_prompts, read_prompts
 from evalkit.study_folder import StudyFolder
 
-COLUMNS = ("image_id", "prompt_id", "prompt", "model", "seed", "made")
+COLUMNS = ("image_id", "prompt_id", "prompt", "model", "seed")
 
 
 def draw(folder: StudyFolder) -> pd.DataFrame:
@@ -20,29 +21,38 @@ def draw(folder: StudyFolder) -> pd.DataFrame:
 
 
 def plan_images(folder: StudyFolder, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One row per image of the study: image_id, prompt_id, prompt, model, seed, made.
+    """One row per image of the study: image_id, prompt_id, prompt, model, seed, made, sha256.
 
     Model by model in the order of the study file, then by prompt, then by seed. `made` is true
     where the image lies in the folder as recorded (or where a safety filter withheld it); an image
-    that failed is to be tried again. Nothing is written. Raises StudyError where two models have
-    the same settings, since their images would be the same.
+    that failed is to be tried again. Once there are votes the images are those of images.csv: none
+    is tried again, and `sha256` is what the file of an image must have; before, it is empty.
+    Nothing is written. Raises StudyError where two models have the same settings, since their
+    images would be the same, and where the study, its prompts or images changed after a vote.
     """
-    study = folder.study
     prompts = draw(folder) if prompts is None else prompts
-    _check_settings(study.models)
+    _check_settings(folder.study.models)
+    plan = wanted_images(folder, prompts)
+    with usable(folder):
+        if not has_votes(folder):
+            return plan.assign(made=_recorded(folder, plan), sha256="")
+        require_same_plan(folder, prompts)
+        require_unchanged(folder)
+        images = folder.read_images().set_index("image_id")
+        plan["sha256"] = images.loc[plan["image_id"], "sha256"].to_numpy()
+        return plan.assign(made=_as_voted_on(folder, plan))
+
+
+def wanted_images(folder: StudyFolder, prompts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the plan by what the study says alone: `COLUMNS`."""
+    study = folder.study
     rows = [
         (model.image_id(prompt, seed), prompt_id, prompt, model.name, seed)
         for model in study.models
         for prompt_id, prompt in zip(prompts["prompt_id"], prompts["prompt"], strict=True)
         for seed in study.images.seeds
     ]
-    plan = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
-    with usable(folder):
-        plan["made"] = [
-            _made(folder, model, image_id)
-            for model, image_id in zip(plan["model"], plan["image_id"], strict=True)
-        ]
-    return plan
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def describe_plan(folder: StudyFolder) -> str:
@@ -64,9 +74,19 @@ def describe_plan(folder: StudyFolder) -> str:
     return "\n".join(lines)
 
 
-def _made(folder: StudyFolder, model: str, image_id: str) -> bool:
-    record = read_record(folder.images / model, image_id)
-    return record is not None and is_intact(folder.images / model, record)
+def _recorded(folder: StudyFolder, plan: pd.DataFrame) -> list[bool]:
+    made = []
+    for model, image_id in zip(plan["model"], plan["image_id"], strict=True):
+        record = read_record(folder.images / model, image_id)
+        made.append(record is not None and is_intact(folder.images / model, record))
+    return made
+
+
+def _as_voted_on(folder: StudyFolder, plan: pd.DataFrame) -> list[bool]:
+    return [
+        not row.sha256 or holds(image_file(folder.images / row.model, row.image_id), row.sha256)
+        for row in plan.itertuples()
+    ]
 
 
 def _check_settings(models: tuple[ModelSpec, ...]) -> None:

@@ -2,12 +2,24 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.files import write_json
+from evalkit.errors import ModelError
+from evalkit.files import file_sha256, write_json
 from evalkit.tables import IMAGE_STATUSES
+
+_DECISIVE = (  # what decides the pixels beside the settings, up to the last bit of a sum
+    "pipeline",
+    "precision",
+    "vae_precision",
+    "scheduler",
+    "commit",
+    "unet_commit",
+    "lora_commit",
+)
 
 
 @dataclass(frozen=True)
@@ -60,10 +72,12 @@ def is_intact(folder: Path, record: Record) -> bool:
     """Whether nothing is left to do: the PNG is the one recorded, or the safety filter decided."""
     if record.status == "filtered":
         return True
-    file = image_file(folder, record.image_id)
-    if record.status == "failed" or not file.is_file():
-        return False
-    return hashlib.sha256(file.read_bytes()).hexdigest() == record.sha256
+    return record.status == "ok" and holds(image_file(folder, record.image_id), record.sha256)
+
+
+def holds(file: Path, sha256: str) -> bool:
+    """Whether the file is there and is the one of this hash."""
+    return file.is_file() and file_sha256(file) == sha256
 
 
 def write_run(folder: Path, made_with: dict[str, Any]) -> str:
@@ -78,6 +92,25 @@ def read_run(folder: Path, run: str) -> dict[str, Any]:
     """What made the images of a run; empty where its file was taken away."""
     file = _run_file(folder, run)
     return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def require_alike(folder: Path, image_ids: Iterable[str], made_with: dict[str, Any]) -> None:
+    """ModelError where images that are there were made by another checkpoint or precision.
+
+    The runs of these images are compared in `_DECISIVE`, as far as they say it.
+    """
+    records = [read_record(folder, image_id) for image_id in image_ids]
+    for run in sorted({record.run for record in records if record is not None}):
+        then = read_run(folder, run)
+        for key in _DECISIVE:
+            now = made_with.get(key)
+            if then.get(key, now) != now:
+                raise ModelError(
+                    f"models.{folder.name}: images in {folder} were made with {key} {then[key]}, "
+                    f"and now it is {now}; a model's images are made alike; use the "
+                    "device and checkpoint of then, or delete that folder to make all of them "
+                    "anew (a revision in study.toml keeps a checkpoint from moving)"
+                )
 
 
 def _run_file(folder: Path, run: str) -> Path:

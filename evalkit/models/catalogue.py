@@ -38,14 +38,20 @@ CHANGEABLE = (
     "vae_precision",
 )
 
+_PARTS = {  # the settings of a part count only where the part is named
+    "unet_repository": ("unet_subfolder", "unet_revision", "unet_variant"),
+    "lora_repository": ("lora_revision", "lora_file"),
+}
+
 
 def resolve(name: str, table: dict[str, Any], where: str) -> ModelSpec:
     """The ModelSpec of one `[models.NAME]` table: its catalogue entry with the table's changes.
 
-    Raises StudyError on an unknown entry, an unknown key or a value that is not allowed.
+    Raises StudyError on an unknown entry, an unknown key, a value that is not allowed, or a
+    setting of a part that the model does not have.
     """
     entry_name = table.get("catalogue", name)
-    if entry_name not in CATALOGUE:
+    if not isinstance(entry_name, str) or entry_name not in CATALOGUE:
         raise StudyError(
             f'{where}: unknown model "{entry_name}"; the catalogue has {listed(CATALOGUE)}'
             f"{nearest(str(entry_name), CATALOGUE)}"
@@ -59,11 +65,13 @@ def resolve(name: str, table: dict[str, Any], where: str) -> ModelSpec:
                 f"{nearest(key, allowed)}"
             )
     try:
-        return ModelSpec(
+        spec = ModelSpec(
             **{"name": name, "catalogue": entry_name, **CATALOGUE[entry_name], **changes}
         )
     except ValidationError as error:
         raise StudyError(first_mistake(error, where)) from None
+    _refuse_orphans(spec, where)
+    return spec
 
 
 def checkpoint_path(repository: str) -> str:
@@ -74,3 +82,14 @@ def checkpoint_path(repository: str) -> str:
     if repository.startswith("built-in:"):
         return str(_FOLDER / "scenes" / "weights" / repository.removeprefix("built-in:"))
     return repository
+
+
+def _refuse_orphans(spec: ModelSpec, where: str) -> None:
+    said = spec.model_dump(exclude_defaults=True)
+    for part, keys in _PARTS.items():
+        for key in keys:
+            if said.get(key) and part not in said:
+                raise StudyError(
+                    f'{where}: {key} = "{said[key]}" without {part} changes nothing; give {part}, '
+                    f'or take {key} back with {key} = ""'
+                )

@@ -12,14 +12,15 @@ class ModelSpec(BaseModel):
 
     Where `unet_repository` is given, that UNet replaces the one in `repository` (as LCM-XL does);
     where `lora_repository` is given, its LoRA is fused into the UNet. `scheduler` names a diffusers
-    class and replaces the checkpoint's own. An empty text means none: `variant = ""` takes back the
-    variant of the catalogue entry.
+    class and replaces the checkpoint's own; `scheduler_settings` are those of the one that is used.
+    An empty text means none: `variant = ""` takes back the variant of the catalogue entry.
 
-    A folder has no revisions of its own: there `revision` is a label, to be changed with the
-    weights, so that images of the old weights are not taken for images of the new ones.
+    A repository is a folder (in the study folder, or else from where the command runs), or a name
+    on the hub. A folder has no revisions of its own: there `revision` is a label, to be changed
+    with the weights, so that images of the old weights are not taken for images of the new ones.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: str
     catalogue: str

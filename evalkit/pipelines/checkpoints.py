@@ -34,12 +34,12 @@ def locate(repository: str, where: str) -> str:
     return path
 
 
-def commit(path: str, revision: str | None) -> str | None:
-    """The commit of a hub repository as it lies in the cache; None for a folder."""
+def commit(path: str, revision: str | None, file: str) -> str | None:
+    """The commit of a hub repository whose `file` lies in the cache; None for a folder."""
     if Path(path).is_dir():
         return None
-    file = try_to_load_from_cache(path, "model_index.json", revision=revision or "main")
-    return Path(file).parent.name if isinstance(file, str) else None
+    found = try_to_load_from_cache(path, file, revision=revision or "main")
+    return Path(found).parents[file.count("/")].name if isinstance(found, str) else None
 
 
 @contextmanager

@@ -89,8 +89,8 @@ def load_diffusion(spec: ModelSpec, device: str | None) -> DiffusionPipeline:
     pipeline = _load_checkpoint(spec, path, getattr(torch, precision), where)
     if spec.lora_repository:
         _fuse_lora(pipeline, spec, where)
-    if spec.scheduler:
-        pipeline.scheduler = _scheduler(spec, pipeline.scheduler.config, where)
+    if spec.scheduler or spec.scheduler_settings:
+        pipeline.scheduler = _scheduler(spec, pipeline.scheduler, where)
     if hasattr(pipeline, "watermark"):
         pipeline.watermark = None  # drawn only where a further package happens to be installed
     pipeline.set_progress_bar_config(disable=True)
@@ -107,7 +107,7 @@ def load_diffusion(spec: ModelSpec, device: str | None) -> DiffusionPipeline:
         "vae_precision": vae_precision if spec.vae_precision else f"library's for {precision}",
         "scheduler": type(pipeline.scheduler).__name__,
         "scheduler_config": _plain(pipeline.scheduler.config),
-        "commit": commit(path, spec.revision),
+        **_commits(spec, path, where),
         "versions": _versions(),
         "load_seconds": round(time.perf_counter() - started, 3),
     }
@@ -140,24 +140,38 @@ def _fuse_lora(pipeline: Any, spec: ModelSpec, where: str) -> None:
         pipeline.unload_lora_weights()
 
 
-def _scheduler(spec: ModelSpec, config: dict[str, Any], where: str) -> Any:
-    """The named scheduler with the checkpoint's noise schedule and the settings of the spec."""
+def _scheduler(spec: ModelSpec, own: Any, where: str) -> Any:
+    """The named scheduler, or the checkpoint's own, with the checkpoint's noise schedule and the
+    settings of the spec."""
     known = [name for name in dir(diffusers) if name.endswith("Scheduler")]
-    if spec.scheduler not in known:
+    if spec.scheduler and spec.scheduler not in known:
         raise ModelError(
             f'{where}: unknown scheduler "{spec.scheduler}"; allowed are the schedulers of '
             f"diffusers, such as EulerDiscreteScheduler{nearest(spec.scheduler, known)}"
         )
-    kind = getattr(diffusers, spec.scheduler)
+    kind = getattr(diffusers, spec.scheduler) if spec.scheduler else type(own)
     allowed = [name for name in inspect.signature(kind.__init__).parameters if name != "self"]
     for key in spec.scheduler_settings:
         if key not in allowed:
             raise ModelError(
-                f'{where}: scheduler_settings: unknown key "{key}"; {spec.scheduler} has '
+                f'{where}: scheduler_settings: unknown key "{key}"; {kind.__name__} has '
                 f"{listed(allowed)}{nearest(key, allowed)}"
             )
-    with loading(spec.scheduler, where):
-        return kind.from_config(config, **spec.scheduler_settings)
+    with loading(kind.__name__, where):
+        return kind.from_config(own.config, **spec.scheduler_settings)
+
+
+def _commits(spec: ModelSpec, path: str, where: str) -> dict[str, str | None]:
+    """The commits that the parts were loaded from; None for a part that is a folder."""
+    found = {"commit": commit(path, spec.revision, "model_index.json")}
+    if spec.unet_repository:
+        file = "/".join(filter(None, (spec.unet_subfolder, "config.json")))
+        unet_path = locate(spec.unet_repository, where)
+        found["unet_commit"] = commit(unet_path, spec.unet_revision, file)
+    if spec.lora_repository:
+        lora_path = locate(spec.lora_repository, where)
+        found["lora_commit"] = commit(lora_path, spec.lora_revision, spec.lora_file)
+    return found
 
 
 def _decode_in(vae: Any, dtype: torch.dtype) -> None:

@@ -16,14 +16,14 @@ N_DRAWN, N_DISPUTED, N_ONE_SIDED = 6, 3, 3
 THUMBNAIL = 320  # px, the longer side at most
 CHOSEN = (
     f"{N_DRAWN} pairs drawn at random with the study's seed; then, of the rest, the {N_DISPUTED} "
-    f"most disputed (votes nearest to a draw, over all questions) and the {N_ONE_SIDED} most "
+    f"most disputed (votes within each question nearest to a draw) and the {N_ONE_SIDED} most "
     "one-sided (the largest share of votes on one side). Of equals, those with more votes come "
     "first. Repeats and attention checks do not count."
 )
 
 
 @dataclass(frozen=True)
-class Tally:
+class PairVotes:
     """The votes on one pair and one question."""
 
     question_id: str
@@ -45,7 +45,7 @@ class Example:
     model_b: str
     image_a: str
     image_b: str
-    tallies: list[Tally]
+    tallies: list[PairVotes]
 
 
 def choose_examples(results: Results) -> list[Example]:
@@ -64,14 +64,20 @@ def choose_examples(results: Results) -> list[Example]:
 
 def choose_pairs(votes: pd.DataFrame, seed: int) -> list[tuple[str, str]]:
     """(pair_id, why) of the pairs to show, each once; `votes` as in `tables.COMPARISONS`."""
-    counts = pd.crosstab(votes["pair_id"], votes["winner"])
-    counts = counts.reindex(columns=["model_a", "model_b"], fill_value=0).sort_index()
+    counts = pd.crosstab([votes["pair_id"], votes["question_id"]], votes["winner"])
+    counts = counts.reindex(columns=["model_a", "model_b"], fill_value=0)
+    margins = pd.DataFrame(
+        {
+            "lead": (counts["model_a"] - counts["model_b"]).abs(),  # within one question
+            "decided": counts["model_a"] + counts["model_b"],
+        }
+    )
+    pairs = margins.groupby("pair_id").sum().sort_index()
     rng = np.random.default_rng(seed)
-    drawn = rng.permutation(counts.index.to_numpy())[:N_DRAWN].tolist()
-    rest = counts.drop(index=drawn)
-    decided = rest["model_a"] + rest["model_b"]
-    rest = rest.assign(decided=decided)[decided > 0]
-    rest["margin"] = (rest["model_a"] - rest["model_b"]).abs() / rest["decided"]
+    drawn = rng.permutation(pairs.index.to_numpy())[:N_DRAWN].tolist()
+    rest = pairs.drop(index=drawn)
+    rest = rest[rest["decided"] > 0]
+    rest = rest.assign(margin=rest["lead"] / rest["decided"])
     disputed = rest[rest["margin"] < 1]
     disputed = disputed.sort_values(["margin", "decided"], ascending=[True, False], kind="stable")
     disputed = disputed.index[:N_DISPUTED].tolist()
@@ -120,9 +126,9 @@ def _example(results: Results, pair: pd.Series, why: str, votes: pd.DataFrame) -
     )
 
 
-def _tally(question_id: str, votes: pd.DataFrame) -> Tally:
+def _tally(question_id: str, votes: pd.DataFrame) -> PairVotes:
     counts = votes["winner"].value_counts()
     a, b, ties, both_bad = (
         int(counts.get(winner, 0)) for winner in ("model_a", "model_b", "tie", "both_bad")
     )
-    return Tally(question_id, a, b, ties, both_bad)
+    return PairVotes(question_id, a, b, ties, both_bad)

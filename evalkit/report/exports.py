@@ -1,6 +1,6 @@
 """The files beside the page: result tables as CSV, figures as PDF."""
 
-import shutil
+from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -14,8 +14,6 @@ TABLES = ("win_rates", "ratings", "comparisons", "scores", "speed")
 def write_tables(results: Results) -> list[str]:
     """Copy the result tables and scores into report/tables; gives their paths from the page."""
     target = results.folder.report / "tables"
-    shutil.rmtree(target, ignore_errors=True)  # a table of an earlier report must not stay
-    target.mkdir(parents=True)
     sources = [
         *(results.folder.analysis / f"{name}.csv" for name in TABLES),
         results.folder.analysis / "summary.json",
@@ -23,13 +21,21 @@ def write_tables(results: Results) -> list[str]:
     ]
     present = [source for source in sources if source.is_file()]
     for source in present:
-        shutil.copyfile(source, target / source.name)
+        write_bytes(target / source.name, source.read_bytes())
+    _keep_only(target, {source.name for source in present})
     return [f"tables/{source.name}" for source in present]
 
 
 def write_figures(results: Results, figures: dict[str, Figure]) -> None:
     """Write each figure as report/figures/NAME.pdf."""
     target = results.folder.report / "figures"
-    shutil.rmtree(target, ignore_errors=True)
     for name, figure in figures.items():
         write_bytes(target / f"{name}.pdf", pdf(figure))
+    _keep_only(target, {f"{name}.pdf" for name in figures})
+
+
+def _keep_only(target: Path, names: set[str]) -> None:
+    """Take away what an earlier report left there."""
+    for path in target.iterdir() if target.is_dir() else ():
+        if path.name not in names:
+            path.unlink()

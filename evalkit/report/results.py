@@ -10,6 +10,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.errors import StudyError
+from evalkit.lock import require_unchanged
 from evalkit.study import Study
 from evalkit.study_folder import StudyFolder
 
@@ -61,6 +62,7 @@ class Results:
 
 def read_results(folder: StudyFolder) -> Results:
     """The results of a study; StudyError, with the command to run first, where some are missing."""
+    require_unchanged(folder)
     images, prompts = folder.read_images(), folder.read_prompts()
     win_rates = _by_question(folder, "win_rates", tables.WIN_RATES)
     if win_rates.empty:

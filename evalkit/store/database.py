@@ -1,6 +1,7 @@
 """The open vote database: invite, consent, issue trials, record votes, read them back."""
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from evalkit.store.rows import Annotator, Trial, Vote
 from evalkit.study import Study
 
 _BUSY_SECONDS = 30  # how long a writer waits for another
+_FOREIGN = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB)  # no such table, or no SQLite at all
 
 
 class StoreUnavailableError(StoreError):
@@ -47,7 +49,7 @@ class Store:
         StoreError once a vote exists.
         """
         with self._writing() as connection:
-            if connection.execute(sa.select(schema.votes.c.trial_id).limit(1)).first():
+            if rows.has_votes(connection):
                 raise StoreError(
                     f"{self._engine.url.database}: holds votes; the study they were given for "
                     "cannot change any more; undo the change, or make a new study"
@@ -122,18 +124,15 @@ class Store:
             rows.consented_at(connection, annotator_id)
             connection.execute(sa.insert(schema.sessions), row)
 
-    def has_session(self, session_id: str, annotator_id: str) -> bool:
-        """Whether this sitting is the annotator's."""
-        with self._reading() as connection:
-            return rows.has_session(connection, session_id, annotator_id)
-
     def next_trial(
         self, annotator_id: str, session_id: str, trial_id: str, now: str, seed: int
     ) -> Trial | None:
         """The annotator's open trial, or the next one issued under `trial_id`; None at the end.
 
-        One transaction: whoever asks at the same time gets the same trial. Raises StoreError on an
-        unknown annotator, before consent, or on a session that is not the annotator's.
+        One transaction: whoever asks at the same time gets the same trial. A trial keeps its pair
+        from other annotators for `rows.LEASE` (`now` is UTC, ISO 8601, milliseconds). Raises
+        StoreError on an unknown annotator, before consent, or on a session that is not the
+        annotator's.
         """
         with self._writing() as connection:
             if rows.consented_at(connection, annotator_id) is None:
@@ -145,7 +144,7 @@ class Store:
             if opened is not None:
                 return rows.trial_of(opened, plan)
             seen = rows.seen_showings(connection, annotator_id)
-            showing = choose_trial(plan.trials, seen, rows.tallies(connection), seed)
+            showing = choose_trial(plan.trials, seen, rows.tallies(connection, now), seed)
             if showing is None:
                 return None
             row = {
@@ -201,13 +200,18 @@ class Store:
             connection.execute(sa.insert(schema.votes), vars(vote))
         return vote
 
-    def progress(self, annotator_id: str) -> tuple[int, int]:
-        """Votes given and trials in all, as far as the plan can say now."""
+    def progress(self, annotator_id: str, now: str) -> tuple[int, int]:
+        """Votes given and trials in all, as far as the plan can say at `now`."""
         with self._reading() as connection:
             seen = rows.seen_showings(connection, annotator_id)
             waiting = rows.open_trial(connection, annotator_id) is not None
-            plan = self._plan(connection)
-            return len(seen) - waiting, planned_length(plan.trials, seen, rows.tallies(connection))
+            plan, tallies = self._plan(connection), rows.tallies(connection, now)
+            return len(seen) - waiting, planned_length(plan.trials, seen, tallies)
+
+    def has_votes(self) -> bool:
+        """Whether there is any vote."""
+        with self._reading() as connection:
+            return rows.has_votes(connection)
 
     def trials(self) -> pd.DataFrame:
         """All trials (`tables.TRIALS`) in the order they were issued."""
@@ -281,16 +285,21 @@ def create_store(path: Path, study: Study, pairs: pd.DataFrame) -> Store:
 
 
 def open_store(path: Path) -> Store:
-    """The vote database at `path`; StoreError where it is missing or of another schema."""
+    """The vote database at `path`; StoreError where it is missing or of another schema.
+
+    StoreUnavailableError where it is locked or cannot be read now.
+    """
     if not path.is_file():
         raise StoreError(f"{path}: no vote database; start the study with: evalkit serve")
     store = Store(_engine(path))
     try:
         with store._engine.connect() as connection:
             version = read_meta(connection, "schema_version")
-    except (sa.exc.DatabaseError, KeyError):
+    except (sa.exc.DatabaseError, KeyError) as error:
         store.close()
-        raise StoreError(f"{path}: not a vote database of evalkit; move it away") from None
+        if isinstance(error, KeyError) or error.orig.sqlite_errorcode in _FOREIGN:
+            raise StoreError(f"{path}: not a vote database of evalkit; move it away") from None
+        raise _unavailable(path, error) from error
     if version != schema.SCHEMA_VERSION:
         store.close()
         raise StoreError(
@@ -326,10 +335,14 @@ def _translated(engine: sa.Engine) -> Iterator[None]:
     except sa.exc.IntegrityError:
         raise
     except sa.exc.DatabaseError as error:
-        raise StoreUnavailableError(
-            f"{engine.url.database}: the vote database does not answer ({error.orig}); "
-            "make room on the disk or restore the file, then try again"
-        ) from error
+        raise _unavailable(engine.url.database, error) from error
+
+
+def _unavailable(path: Path | str | None, error: sa.exc.DatabaseError) -> StoreUnavailableError:
+    return StoreUnavailableError(
+        f"{path}: the vote database does not answer now ({error.orig}); close what else uses it, "
+        "make room on the disk or restore the file, then try again"
+    )
 
 
 def _sha256(text: str) -> str:

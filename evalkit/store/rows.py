@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,8 @@ from evalkit.design import Showing, Tally
 from evalkit.errors import StoreError
 from evalkit.store import schema
 from evalkit.store.plan import StoredPlan
+
+LEASE = timedelta(minutes=30)  # how long a trial keeps its pair from others, unanswered
 
 
 @dataclass(frozen=True)
@@ -106,23 +109,31 @@ def open_trial(connection: sa.Connection, annotator_id: str) -> Mapping[str, Any
     return row._mapping if row else None
 
 
-def tallies(connection: sa.Connection) -> dict[tuple[str, str], Tally]:
-    """Main trials and votes on them, by (question_id, pair_id)."""
+def has_votes(connection: sa.Connection) -> bool:
+    """Whether there is any vote."""
+    return connection.execute(sa.select(schema.votes.c.trial_id).limit(1)).first() is not None
+
+
+def tallies(connection: sa.Connection, now: str) -> dict[tuple[str, str], Tally]:
+    """Main trials and votes on them, by (question_id, pair_id); open: issued within `LEASE`."""
     trials, votes = schema.trials, schema.votes
+    since = (datetime.fromisoformat(now) - LEASE).isoformat(timespec="milliseconds")
+    is_open = sa.and_(votes.c.trial_id.is_(None), trials.c.issued_at > since)
     query = (
         sa.select(
             trials.c.question_id,
             trials.c.pair_id,
             sa.func.count(trials.c.trial_id),
             sa.func.count(votes.c.trial_id),
+            sa.func.count(sa.case((is_open, 1))),
         )
         .outerjoin(votes, first_vote())
         .where(trials.c.kind == "main")
         .group_by(trials.c.question_id, trials.c.pair_id)
     )
     return {
-        (question_id, pair_id): Tally(issued, voted)
-        for question_id, pair_id, issued, voted in connection.execute(query)
+        (question_id, pair_id): Tally(*counts)
+        for question_id, pair_id, *counts in connection.execute(query)
     }
 
 

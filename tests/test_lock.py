@@ -1,0 +1,110 @@
+"""The lock: what may not change once votes are given, and what a change is answered with."""
+
+import json
+
+import pytest
+
+from evalkit import __version__, tables
+from evalkit.collection import open_collection
+from evalkit.errors import StudyError
+from evalkit.lock import has_votes, is_unchanged, require_unchanged
+from evalkit.study_folder import StudyFolder
+from tests.study_factory import NOW, admit, make_study
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An opened study with one vote."""
+    folder = make_study(tmp_path / "study")
+    store = open_collection(folder, NOW)
+    session = admit(store, "ann")
+    store.next_trial("ann", session, "t1", NOW, seed=0)
+    store.record_vote("t1", "ann", "left", 900, NOW)
+    store.close()
+    return folder
+
+
+def change_study(folder):
+    path = folder.root / "study.toml"
+    path.write_text(path.read_text().replace("steps = 2", "steps = 4"))
+
+
+def change_prompts(folder):
+    prompts = folder.read_prompts()
+    prompts.loc[2, "category"] = "People"
+    tables.write(prompts, folder.prompts_file, tables.PROMPTS)
+
+
+def change_images(folder):
+    images = folder.read_images()
+    images.loc[5, "model"] = "secret-gamma"
+    tables.write(images, folder.images_file, tables.IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (change_study, r"study\.toml has changed since 2030-01-01T10:.*undo the change in study"),
+        (change_prompts, r"the prompts have changed since 2030.*undo the change in prompts\.csv"),
+        (change_images, r"the images have changed since 2030.*put images\.csv back"),
+    ],
+)
+def test_a_change_is_named_with_what_undoes_it(folder, change, message):
+    require_unchanged(folder)
+    change(folder)
+    changed = StudyFolder(folder.root)
+    assert not is_unchanged(changed)
+    with pytest.raises(StudyError, match=message) as caught:
+        require_unchanged(changed)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_does_not_count_may_change(folder):
+    """The order of the rows, how long an image took, a comment, and the lost file of an image."""
+    images = folder.read_images().assign(seconds=9.5).sample(frac=1, random_state=1)
+    tables.write(images, folder.images_file, tables.IMAGES)
+    tables.write(folder.read_prompts().iloc[::-1], folder.prompts_file, tables.PROMPTS)
+    with (folder.root / "study.toml").open("a") as file:
+        file.write("# a comment\n")
+    (folder.images / images["file_name"].iloc[0]).unlink()
+    require_unchanged(StudyFolder(folder.root))
+
+
+def test_the_lock_says_when_and_by_which_version(folder):
+    lock = json.loads(folder.lock_file.read_text())
+    assert (lock["evalkit"], lock["locked_at"]) == (__version__, NOW)
+    assert all(len(lock[f"{part}_sha256"]) == 64 for part in ("study", "prompts", "images"))
+
+
+def test_without_a_lock_nothing_is_taken_for_unchanged(folder, tmp_path):
+    folder.lock_file.write_text("[1, 2")
+    with pytest.raises(StudyError, match="lock.json: not readable as JSON"):
+        require_unchanged(folder)
+    folder.lock_file.unlink()
+    assert not is_unchanged(folder)
+    with pytest.raises(StudyError, match=r"lock.json is missing.*restore lock.json"):
+        require_unchanged(folder)
+    with pytest.raises(StudyError, match="no votes yet; invite annotators with: evalkit invite"):
+        require_unchanged(make_study(tmp_path / "fresh"))
+
+
+def test_votes_count_from_the_first_on(folder, tmp_path):
+    assert has_votes(folder)
+    fresh = make_study(tmp_path / "fresh")
+    assert not has_votes(fresh)
+    open_collection(fresh, NOW).close()
+    assert not has_votes(fresh)
+
+
+def test_a_vote_database_that_is_gone_is_not_begun_anew(folder):
+    """Nor where only its name changed: the old votes would be left with a new key."""
+    path = folder.root / "study.toml"
+    before = {file: file.read_bytes() for file in folder.root.glob("*.*") if file != path}
+    text = path.read_text()
+    path.write_text('store = "other.sqlite"\n' + text)
+    for call in (has_votes, lambda renamed: open_collection(renamed, NOW)):
+        with pytest.raises(StudyError, match=r"other\.sqlite with the votes is not; put it back"):
+            call(StudyFolder(folder.root))
+    assert {file: file.read_bytes() for file in folder.root.glob("*.*") if file != path} == before
+    path.write_text(text)
+    assert has_votes(StudyFolder(folder.root))
