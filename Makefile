@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint scenes setup browser
+.PHONY: demo test lint scenes setup browser
 
 demo: .venv/.installed ## the whole chain on built-in models, then vote yourself
 	$(BIN)/evalkit demo
@@ -24,9 +24,6 @@ setup: .venv/.installed
 
 browser: # Chromium from the machine, or from Debian's packages where that is possible
 	@.ci/chromium
-
-bench: .venv/.installed ## speed, side by side with peers; see benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks
 
 scenes: .venv/.installed ## train the built-in models again (hours on two cores; resumes)
 	$(BIN)/python -m evalkit.models.scenes.training --work build/scenes

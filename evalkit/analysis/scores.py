@@ -51,7 +51,8 @@ def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
 def median_speeds(images: pd.DataFrame) -> pd.DataFrame:
     """Columns model, seconds_median, seconds_low, seconds_high, n: quartiles over a model's images.
 
-    Seconds per image as measured during generation; images without a time do not count.
+    Seconds per image as measured during generation, a batch's time over its images; images without
+    a time (those of a first batch, which warms up, and failed ones) do not count.
     """
     timed = images[(images["status"] == "ok") & images["seconds"].notna()]
     rows = [

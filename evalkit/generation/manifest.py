@@ -54,7 +54,7 @@ def _row(prompt_id: str, model: str, record: Record) -> dict[str, Any]:
         "width": record.width,
         "height": record.height,
         "sha256": record.sha256,
-        "seconds": record.seconds,
+        "seconds": None if record.first_batch else record.seconds,  # that batch warms up
         "status": record.status,
     }
 

@@ -112,7 +112,14 @@ def speed_sheet(speed: pd.DataFrame, stamp: str) -> Sheet:
         ),
         "images": lambda row: _count(row["n"]),
     }
-    return _sheet("Seconds per image", cells, speed, [], 1, stamp)
+    return _sheet(
+        "Seconds per image: a batch's time over its images, first batch left out",
+        cells,
+        speed,
+        [],
+        1,
+        stamp,
+    )
 
 
 def _sheet(

@@ -77,7 +77,7 @@ def score_figure(scores: pd.DataFrame, stamp: str = "") -> Figure:
 
 
 def speed_figure(ratings: pd.DataFrame, speed: pd.DataFrame, stamp: str = "") -> Figure:
-    """Preference against latency: ratings of one question over the median seconds per image.
+    """Preference against speed: ratings of one question over the median seconds per image.
 
     Takes `tables.RATINGS` and `tables.SPEED`; models that lack either are left out. Whiskers are
     the interval of the rating and the quartiles of the seconds; the seconds are on a log scale.
