@@ -42,14 +42,14 @@ def generate(
 ) -> None:
     """Make the study's images: the same prompts and seeds for every model."""
     from evalkit import generation
-    from evalkit.progress import image_bar
+    from evalkit.progress import progress_bar
     from evalkit.study_folder import open_study
 
     folder = open_study(path)
     if dry_run:
         print(generation.describe_plan(folder))
         return
-    with image_bar() as progress:
+    with progress_bar("images") as progress:
         images = generation.generate(
             folder, batch_size=batch_size, device=device, progress=progress
         )
@@ -105,12 +105,12 @@ def score(
 ) -> None:
     """Score every image by a metric."""
     from evalkit.metrics import score
-    from evalkit.progress import image_bar
+    from evalkit.progress import progress_bar
     from evalkit.study_folder import open_study
     from evalkit.wording import score_lines
 
     folder = open_study(path)
-    with image_bar() as progress:
+    with progress_bar("images") as progress:
         scores = score(folder, metric=metric, weights=weights, progress=progress)
     print("\n".join(score_lines(scores)))
 

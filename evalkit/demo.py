@@ -14,7 +14,7 @@ from evalkit.errors import StudyError
 from evalkit.files import write_json, write_text
 from evalkit.metrics import score
 from evalkit.presets import init_study, preset_text
-from evalkit.progress import image_bar
+from evalkit.progress import progress_bar
 from evalkit.report import write_report
 from evalkit.result_tables import analyze_study
 from evalkit.simulate import Population
@@ -33,7 +33,7 @@ OWN_DESIGN = {  # for one voter: lines of the preset, and what stands there inst
     "trials_per_annotator = 60": "trials_per_annotator = 24",
 }
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def run_demo(path: Path, now: str, interactive: bool, port: int) -> None:
@@ -85,21 +85,21 @@ def _open_demo(path: Path) -> StudyFolder:
 
 
 def _generate(folder: StudyFolder) -> None:
-    with image_bar() as progress:
+    with progress_bar("images") as progress:
         images = generation.generate(folder, progress=progress)
     console.print(f"2. Images: {len(images)} in {folder.images}")
 
 
 def _score(folder: StudyFolder) -> None:
     for metric in ("clip_score", "scene_attributes"):
-        with image_bar() as progress:
+        with progress_bar("images") as progress:
             score(folder, metric=metric, progress=progress)
     console.print(f"3. Scores: {folder.scores}")
 
 
 def _vote(folder: StudyFolder, now: str) -> None:
     store = open_collection(folder, now=now)
-    with image_bar() as progress:
+    with progress_bar("votes") as progress:
         simulate_sessions(
             folder, store, _utilities(folder), POPULATION, SEED, now,
             on_votes=lambda done: progress(done, done, "votes"),

@@ -1,4 +1,4 @@
-"""The progress bar of the commands that go through images."""
+"""The progress bar of the commands that take a while."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def image_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with images per second and time left; yields the callback (done, total, label).
+def progress_bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar with `unit`s per second and time left; yields the callback (done, total, label).
 
     It goes to stderr and, where that is no terminal, stays silent until its last state.
     """
@@ -29,7 +29,7 @@ def image_bar() -> Iterator[Callable[[int, int, str], None]]:
             if not first:
                 first.append((now, done))
             started, already = first[0]
-            rate = f"{(done - already) / (now - started):.1f} images/s" if now > started else ""
+            rate = f"{(done - already) / (now - started):.1f} {unit}/s" if now > started else ""
             bar.update(task, completed=done, total=total, description=label, rate=rate)
 
         yield show

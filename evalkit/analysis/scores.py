@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from evalkit import tables
 from evalkit.analysis.intervals import LEVEL
+
+MEAN_METHOD = "mean of prompt means, t over prompts"
 
 
 def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -12,40 +15,34 @@ def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
     The mean over a model's prompts of each prompt's mean, in the metric's own unit, with a t
     interval over those means (images of one prompt are not independent); NaN bounds with fewer than
-    two prompts. `n` counts images. Empty in, empty out.
+    two prompts or where all prompts score the same. `n` counts images. Empty in, empty out.
     """
-    columns = [
-        "metric",
-        "weights",
-        "model",
-        "mean",
-        "ci_low",
-        "ci_high",
-        "n",
-        "n_prompts",
-        "method",
-    ]
     rows = []
     for (metric, weights, model), part in scores.groupby(["metric", "weights", "model"]):
         by_prompt = part.groupby("prompt_id")["score"].mean()
-        half = np.nan
-        if len(by_prompt) > 1:
-            half = stats.t.ppf((1 + LEVEL) / 2, len(by_prompt) - 1) * stats.sem(by_prompt)
-        mean = float(by_prompt.mean())
+        mean, half = float(by_prompt.mean()), _half_width(by_prompt)
         rows.append(
-            (
-                metric,
-                weights,
-                model,
-                mean,
-                mean - half,
-                mean + half,
-                len(part),
-                len(by_prompt),
-                "mean of prompt means, t over prompts",
-            )
+            {
+                "metric": metric,
+                "weights": weights,
+                "model": model,
+                "mean": mean,
+                "ci_low": mean - half,
+                "ci_high": mean + half,
+                "n": len(part),
+                "n_prompts": len(by_prompt),
+                "method": MEAN_METHOD,
+            }
         )
-    return pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows) if rows else tables.MEAN_SCORES.empty()
+    return tables.check(frame, tables.MEAN_SCORES, "mean scores")
+
+
+def _half_width(values: pd.Series) -> float:
+    """Half the t interval of the mean of the values; NaN where they show no variation."""
+    if len(values) < 2 or values.nunique() == 1:
+        return float("nan")
+    return float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
 
 
 def median_speeds(images: pd.DataFrame) -> pd.DataFrame:
