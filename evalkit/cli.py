@@ -1,5 +1,6 @@
 """The command line: each command parses, makes one call and says what came of it."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -170,6 +171,8 @@ def _now() -> str:
 
 def main() -> None:
     """Run a command; a user's mistake is one sentence on stderr and exit code 2."""
+    # OpenMP threads that spin while they wait make a machine with other work several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except EvalkitError as error:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def progress_bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar with `unit`s per second and time left; yields the callback (done, total, label).
+    """A bar with `unit` per second and time left; yields the callback (done, total, label).
 
     It goes to stderr and, where that is no terminal, stays silent until its last state.
     """
@@ -20,16 +20,21 @@ def progress_bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=None, rate="")
-        first: list[tuple[float, int]] = []
+    bar = Progress(*columns, console=Console(stderr=True))
+    first: list[tuple[float, int]] = []
 
-        def show(done: int, total: int, label: str) -> None:
-            now = bar.get_time()
-            if not first:
-                first.append((now, done))
-            started, already = first[0]
-            rate = f"{(done - already) / (now - started):.1f} {unit}/s" if now > started else ""
-            bar.update(task, completed=done, total=total, description=label, rate=rate)
+    def show(done: int, total: int, label: str) -> None:
+        now = bar.get_time()
+        if not first:  # nothing is drawn before there is something to show
+            first.append((now, done))
+            bar.start()
+            bar.add_task("", total=None, rate="")
+        started, already = first[0]
+        rate = f"{(done - already) / (now - started):.1f} {unit}/s" if now > started else ""
+        bar.update(bar.task_ids[0], completed=done, total=total, description=label, rate=rate)
 
+    try:
         yield show
+    finally:
+        if first:
+            bar.stop()

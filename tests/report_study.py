@@ -46,7 +46,7 @@ def write_study(root: Path, *, simulated: bool, n_prompts: int = 12, votes: int 
     """Prompts, images, pairs, votes and result tables of a study, as the commands write them."""
     folder = StudyFolder(root)
     write_text(root / "study.toml", STUDY)
-    texts = [ATTACK, *(f"a {colour} house by the sea" for colour in range(n_prompts - 1))]
+    texts = [f"{n} {ATTACK if n % 2 else 'houses by the sea'}" for n in range(n_prompts)]
     prompts = pd.DataFrame({"prompt_id": [f"p{i:02d}" for i in range(n_prompts)], "prompt": texts})
     prompts = prompts.assign(category="houses", challenge="")
     tables.write(prompts, folder.prompts_file, tables.PROMPTS)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -111,3 +112,10 @@ class StudyServer:
 def _answer(status: int, response: object) -> Answer:
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(status, headers, response.read())
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 
 from evalkit import tables
+from tests.study_server import free_port
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +119,6 @@ def post(port, path, token, body):
     )
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def test_on_a_terminal_the_reader_votes_and_gets_a_report(demo):

@@ -14,6 +14,7 @@ from evalkit.simulate import Population
 from evalkit.simulated_sessions import simulate_sessions
 from evalkit.store import open_store
 from evalkit.study_folder import open_study
+from tests.study_server import free_port
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -43,8 +44,9 @@ def run(command, folder):
 
 
 def serve_and_vote(command, folder, study):
-    """Start the server as the README says, see that it answers, vote, stop it by Ctrl-C."""
-    arguments = [sys.executable, "-m", "evalkit.cli", *shlex.split(command)[1:]]
+    """Start the server as the README says, but on a free port; vote; stop it by Ctrl-C."""
+    port = ["--port", str(free_port())]
+    arguments = [sys.executable, "-m", "evalkit.cli", *shlex.split(command)[1:], *port]
     with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
         url = re.search(r"http://localhost:\d+", line).group()
@@ -84,8 +86,8 @@ def test_every_command_of_the_readme_runs(tmp_path):
             done = run(command, tmp_path)
             assert done.returncode == 0, f"{command}: {done.stderr}"
             printed = done.stdout
-        if "preferred" in shown:  # which preferences show depends on the votes
-            assert "preferred" in printed
+        if "On quality" in shown:  # which preferences show depends on the votes
+            assert "On quality" in printed
         else:
             assert shape(printed) == shape(shown), command
 

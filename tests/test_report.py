@@ -269,7 +269,7 @@ def test_one_annotator_gives_no_interval_and_no_zero(study: StudyFolder) -> None
     assert [row[4]["text"] for row in rows] == [f"not estimated ({reason})"] * 6
     assert [row[12]["text"] for row in rows] == ["not estimated"] * 6
     assert ">nan" not in source(study).lower()
-    assert f"how sure that is was not estimated ({reason};" in source(study)
+    assert f"how sure that is was not estimated ({reason})." in source(study)
 
 
 def test_votes_that_name_no_pair_give_no_examples(study: StudyFolder) -> None:
