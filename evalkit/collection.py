@@ -36,6 +36,11 @@ def open_collection(folder: StudyFolder, now: str) -> Store:
 
 def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
     """Links for `n` new annotators, `URL/?token=...`; only a hash of each token is kept."""
+    if not url.startswith(("http://", "https://")):
+        raise StudyError(
+            f'invite: --url "{url}"; allowed is an address that begins with http:// or https://; '
+            "give the one under which annotators reach this machine"
+        )
     store = open_collection(folder, now)
     links = []
     for _ in range(n):

@@ -68,6 +68,8 @@ def analyze_file(path: Path, out: Path) -> dict[str, pd.DataFrame]:
     Columns of the file: `tables.IMPORTED_VOTES`. TableError, with the line, on a bad row;
     StudyError on a file without votes; nothing is written then.
     """
+    if out.exists() and not out.is_dir():
+        raise StudyError(f"--out: {out} is a file; give a folder for the tables")
     comparisons = read_imported(path)
     if comparisons.empty:
         raise StudyError(f"{path}: no votes in it; give a table with one row per vote")

@@ -103,6 +103,13 @@ class StudyFolder:
 
 def open_study(path: Path) -> StudyFolder:
     """The study folder at `path`, its study validated; StudyError where there is none."""
+    if path.is_file():
+        raise StudyError(f"{path}: is a file; give the study's folder: {path.parent}")
+    if path.is_dir() and not (path / "study.toml").is_file():
+        raise StudyError(
+            f"{path}: is no study folder, since it has no study.toml; give the folder of a study, "
+            "or make one with evalkit init and a new folder's name"
+        )
     if not path.is_dir():
         raise StudyError(f"{path}: no such study folder; make one with: evalkit init {path}")
     folder = StudyFolder(path)

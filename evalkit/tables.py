@@ -1,6 +1,7 @@
 """The columns of every table that crosses a boundary; an unknown value is an error."""
 
 import csv
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,7 +233,7 @@ def check(frame: pd.DataFrame, table: Table, where: str) -> pd.DataFrame:
             raise TableError(
                 f"{where}: column {column.name} is missing (found: {listed(frame.columns)}); "
                 f"a {table.name} table needs {listed(c.name for c in table.columns if c.required)}"
-                f"{nearest(column.name, frame.columns)}"
+                f"{_renamed(column.name, list(frame.columns))}"
             )
     present = [column for column in table.columns if column.name in frame.columns]
     frame = frame.reset_index(drop=True)
@@ -283,6 +284,14 @@ def label_simulated(frame: pd.DataFrame, simulated: bool) -> pd.DataFrame:
 def is_simulated(frame: pd.DataFrame) -> bool:
     """Whether any row of the table rests on simulated votes."""
     return "vote_source" in frame.columns and bool((frame["vote_source"] == SIMULATED).any())
+
+
+def _renamed(wanted: str, found: list[str]) -> str:
+    """What to do about a missing column, where the columns found hint at it."""
+    if len(found) == 1 and ";" in found[0]:
+        return "; its cells are separated by semicolons: save it with commas"
+    close = difflib.get_close_matches(wanted, found, n=1, cutoff=0.6)
+    return f'; rename "{close[0]}" if that is it' if close else ""
 
 
 def _typed(cells: pd.Series, column: Column, where: str) -> pd.Series:

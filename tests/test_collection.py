@@ -209,3 +209,10 @@ def test_the_key_stays_outside_what_the_app_reads(folder):
     with store._reading() as connection:
         stored = set(store._plan(connection).pairs)
     assert stored == set(pd.concat([pairs["pair_id"], checks["pair_id"]]))
+
+
+def test_a_link_needs_an_address(tmp_path):
+    folder = make_study(tmp_path / "study")
+    with pytest.raises(StudyError, match='--url "localhost"; allowed is an address'):
+        invite(folder, 1, NOW, "localhost")
+    assert not folder.store_file.exists()

@@ -555,3 +555,11 @@ def test_killed_at_random_moments_the_set_is_the_same(made, tmp_path):
     for name in found["file_name"]:
         one, other = (np.asarray(Image.open(f.images / name)) for f in (whole, folder))
         assert np.abs(one.astype(int) - other).max() <= 1
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(made, tmp_path):
+    folder = study_file(tmp_path / "study", pair(made))
+    before = sorted(folder.root.iterdir())
+    with pytest.raises(ModelError, match='device: "gpu"; allowed are cpu, cuda'):
+        generate(folder, device="gpu")
+    assert sorted(folder.root.iterdir()) == before

@@ -159,7 +159,10 @@ def test_the_same_files_give_the_same_page_and_figures(study: StudyFolder) -> No
 def test_simulated_votes_are_said_on_every_figure_and_table(simulated: StudyFolder) -> None:
     text = source(simulated)
     assert '<aside class="banner"' in text
-    assert "All 432 votes behind this page were made by simulated annotators" in text
+    assert (
+        "All 432 comparisons behind this page (repeats included) were made by simulated annotators"
+        in text
+    )
     drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
     captions = re.findall(r"<caption>.*?</caption>", text, flags=re.DOTALL)
     assert (len(drawn), len(captions)) == (7, 4)
@@ -179,7 +182,10 @@ def test_a_few_simulated_votes_are_enough_to_say_so(study: StudyFolder) -> None:
     comparisons["vote_source"] = [tables.SIMULATED] * 5 + [""] * (len(comparisons) - 5)
     tables.write(comparisons, study.analysis / "comparisons.csv", tables.COMPARISONS)
     write_report(study, NOW)
-    assert f"5 of the {len(comparisons)} votes behind this page were made" in source(study)
+    assert (
+        f"5 of the {len(comparisons)} comparisons behind this page (repeats included) were made"
+        in source(study)
+    )
 
 
 def test_what_the_votes_were_simulated_from_is_said(study: StudyFolder) -> None:
@@ -265,7 +271,7 @@ def test_one_annotator_gives_no_interval_and_no_zero(study: StudyFolder) -> None
     write_results(study, comparisons, study.read_images())
     write_report(study, NOW)
     rows = Page(source(study)).rows("table-win-rates")
-    reason = "no interval: one annotator, two of each are needed"
+    reason = "no interval: one annotator, at least two are needed"
     assert [row[4]["text"] for row in rows] == [f"not estimated ({reason})"] * 6
     assert [row[12]["text"] for row in rows] == ["not estimated"] * 6
     assert ">nan" not in source(study).lower()
@@ -357,3 +363,11 @@ def test_nested_json_becomes_rows_and_long_lists_stay_out() -> None:
         ("runs 1 \N{MIDDLE DOT} device", "cpu"),
         ("runs 2 \N{MIDDLE DOT} device", "cuda"),
     ]
+
+
+def test_a_question_without_votes_is_named(study: StudyFolder) -> None:
+    comparisons = analysed(study, "comparisons", tables.COMPARISONS)
+    one = comparisons[comparisons["question_id"] == "quality"]
+    write_results(study, one, study.read_images())
+    write_report(study, NOW)
+    assert source(study).count("There are no votes on this question yet.") == 1

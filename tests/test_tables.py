@@ -41,7 +41,7 @@ def test_a_bad_cell_is_refused_with_its_line(tmp_path, row, message):
 
 
 def test_a_missing_column_is_named_with_the_nearest(tmp_path):
-    with pytest.raises(TableError, match='column winner is missing.*did you mean "winer"'):
+    with pytest.raises(TableError, match='column winner is missing.*rename "winer" if that is it'):
         read(tmp_path, VOTES.replace("winner", "winer") + "a,p,q,x,y,tie\n")
 
 

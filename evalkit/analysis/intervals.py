@@ -74,7 +74,7 @@ def two_way_share(points: np.ndarray, prompt: np.ndarray, annotator: np.ndarray)
     smaller = min(len(np.unique(prompt)), len(np.unique(annotator)))
     if smaller < 2:
         reason = "one annotator" if len(np.unique(annotator)) < 2 else "one prompt"
-        return Result(share, np.nan, np.nan, n, f"no interval: {reason}, two of each are needed")
+        return Result(share, np.nan, np.nan, n, f"no interval: {reason}, at least two are needed")
     if share in (0.0, 1.0):
         return _unanimous(points, prompt, annotator)
     residuals = (points - share)[:, None]

@@ -1,5 +1,7 @@
 """Mean metric score and median speed per model."""
 
+from math import isfinite
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -8,6 +10,7 @@ from evalkit import tables
 from evalkit.analysis.intervals import LEVEL
 
 MEAN_METHOD = "mean of prompt means, t over prompts"
+NO_INTERVAL = "no interval: one prompt, or no variation between prompts"
 
 
 def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -31,7 +34,7 @@ def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
                 "ci_high": mean + half,
                 "n": len(part),
                 "n_prompts": len(by_prompt),
-                "method": MEAN_METHOD,
+                "method": MEAN_METHOD if isfinite(half) else f"{MEAN_METHOD}; {NO_INTERVAL}",
             }
         )
     frame = pd.DataFrame(rows) if rows else tables.MEAN_SCORES.empty()

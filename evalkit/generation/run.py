@@ -10,6 +10,7 @@ from evalkit.generation.manifest import write_tables
 from evalkit.generation.plan import draw, plan_images, wanted_images
 from evalkit.generation.record import read_record, record_file
 from evalkit.lock import has_votes, is_unchanged, require_same_plan
+from evalkit.pipelines import require_device
 from evalkit.study_folder import StudyFolder
 
 
@@ -35,6 +36,8 @@ def generate(
     of the others are made and listed then. Raises StudyError where the disk refuses, and where the
     study has changed since it was locked and there are votes.
     """
+    if device is not None:
+        require_device(device)
     prompts = draw(folder)
     with usable(folder):
         fixed = has_votes(folder)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from evalkit import tables
 from evalkit.errors import EvalkitError, StudyError
+from evalkit.lock import has_votes, require_unchanged
 from evalkit.metrics.registry import Scorer, load_metric
 from evalkit.study_folder import StudyFolder
 
@@ -29,6 +30,8 @@ def score(
     Raises StudyError before generation or without any image, ModelError where the metric cannot be
     loaded, EvalkitError, naming the image, on an unreadable image or a score that is not finite.
     """
+    if folder.lock_file.is_file() and has_votes(folder):
+        require_unchanged(folder)
     images = folder.read_images()
     ok = images[images["status"] == "ok"].reset_index(drop=True)
     if ok.empty:

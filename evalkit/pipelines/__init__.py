@@ -5,7 +5,7 @@ from evalkit.models import ModelSpec
 from evalkit.pipelines.noise import NOISE, noise_seed
 from evalkit.pipelines.pipeline import Pipeline, Rendered
 
-__all__ = ["NOISE", "Pipeline", "Rendered", "load_pipeline", "noise_seed"]
+__all__ = ["NOISE", "Pipeline", "Rendered", "load_pipeline", "noise_seed", "require_device"]
 
 
 def load_pipeline(spec: ModelSpec, device: str | None = None) -> Pipeline:
@@ -16,8 +16,21 @@ def load_pipeline(spec: ModelSpec, device: str | None = None) -> Pipeline:
     try:
         from evalkit.pipelines.diffusion import load_diffusion
     except ModuleNotFoundError as error:
-        raise ModelError(
-            f"models.{spec.name}: the package {error.name} is not installed; images are made with "
-            'it; run pip install "evalkit[generate]"'
-        ) from None
+        raise _not_installed(f"models.{spec.name}", error) from None
     return load_diffusion(spec, device)
+
+
+def require_device(device: str) -> None:
+    """ModelError, one sentence, where the device (as in `load_pipeline`) is not there."""
+    try:
+        from evalkit.pipelines.devices import resolve_device
+    except ModuleNotFoundError as error:
+        raise _not_installed("device", error) from None
+    resolve_device(device)
+
+
+def _not_installed(where: str, error: ModuleNotFoundError) -> ModelError:
+    return ModelError(
+        f"{where}: the package {error.name} is not installed; images are made with it; "
+        'run pip install "evalkit[generate]"'
+    )

@@ -142,8 +142,9 @@ def _range(low: float, high: float, form: Callable[[float], Markup]) -> Markup:
 
 
 def _reason(row: Row) -> str:
-    """Why an estimate is missing: the first clause of its method, which then says so."""
-    return str(row["method"]).split(";")[0]
+    """Why an estimate is missing: the clause of its method that says so."""
+    clauses = [clause.strip() for clause in str(row["method"]).split(";")]
+    return next((clause for clause in clauses if clause.startswith(("no ", "not "))), clauses[0])
 
 
 def _count(value: int) -> Markup:

@@ -82,7 +82,7 @@ def _content(results: Results, now: str) -> dict[str, Any]:
         "simulated": _simulated(results),
         "simulated_words": tables.SIMULATED,
         "simulation": simulation(results),
-        "answers": [_answer(results, question_id) for question_id in results.question_ids],
+        "answers": [_answer(results, question.id) for question in results.study.questions],
         "drawings": {
             "win_rates": [_win_rates(results, name) for name in results.question_ids],
             "ratings": [_ratings(results, name) for name in results.question_ids],
@@ -124,14 +124,15 @@ def _simulated(results: Results) -> str:
     simulated = int((votes["vote_source"] == tables.SIMULATED).sum())
     share = f"All {n:,}" if simulated == n else f"{simulated:,} of the {n:,}"
     return (
-        f"{share} votes behind this page were made by simulated annotators, not by people: they "
-        "show that the chain works, not what people prefer."
+        f"{share} comparisons behind this page (repeats included) were made by simulated "
+        "annotators, not by people: they show that the chain works, not what people prefer."
     )
 
 
 def _answer(results: Results, question_id: str) -> Answer:
     rows = _asked(results.win_rates, question_id).to_dict("records")
     sentences = [(win_rate_sentence(row), firmness(row)) for row in rows]
+    sentences = sentences or [("There are no votes on this question yet.", "open")]
     return Answer(results.study.question(question_id), sentences)
 
 
