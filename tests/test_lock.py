@@ -68,6 +68,7 @@ def test_what_does_not_count_may_change(folder):
         file.write("# a comment\n")
     (folder.images / images["file_name"].iloc[0]).unlink()
     require_unchanged(StudyFolder(folder.root))
+    assert is_unchanged(StudyFolder(folder.root))
 
 
 def test_the_lock_says_when_and_by_which_version(folder):
