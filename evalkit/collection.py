@@ -76,7 +76,7 @@ def _complete_images(folder: StudyFolder) -> pd.DataFrame:
     images = study_images(folder)
     ok = images[images["status"] == "ok"]
     files = [folder.images / name for name in ok["file_name"]]
-    wanted = len(folder.study.image_ids(folder.read_prompts()["prompt"]))
+    wanted = len(folder.study.wanted_images(folder.read_prompts()))
     missing = wanted - len(images) + sum(not file.is_file() for file in files)
     if missing:
         raise StudyError(

@@ -11,7 +11,7 @@ from evalkit.files import write_json
 from evalkit.store import open_store
 from evalkit.study_folder import StudyFolder
 
-_PROMPT_COLUMNS = ["prompt_id", "prompt", "category", "challenge"]
+_PROMPT_COLUMNS = ["prompt_id", "prompt", "category", "challenge", "input_sha256"]
 _IMAGE_COLUMNS = ["image_id", "prompt_id", "model", "seed", "sha256", "status"]
 
 _PARTS = {  # key of the lock: what has changed, how it is undone
@@ -80,8 +80,8 @@ def has_votes(folder: StudyFolder) -> bool:
 def study_images(folder: StudyFolder) -> pd.DataFrame:
     """The rows of images.csv that are images of the study as study.toml stands now."""
     images = folder.read_images()
-    wanted = folder.study.image_ids(folder.read_prompts()["prompt"])
-    return images[images["image_id"].isin(wanted)].reset_index(drop=True)
+    wanted = folder.study.wanted_images(folder.read_prompts())
+    return images[images["image_id"].isin(wanted["image_id"])].reset_index(drop=True)
 
 
 def _state(folder: StudyFolder) -> dict[str, str]:
@@ -98,6 +98,7 @@ def _planned(folder: StudyFolder, prompts: pd.DataFrame) -> dict[str, str]:
 
 def _hash(frame: pd.DataFrame, columns: list[str]) -> str:
     """Of these columns; the order of the rows, which are named by the first, does not count."""
+    columns = [name for name in columns if name in frame.columns]  # input images are optional
     rows = frame[columns].sort_values(columns[0]).to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(rows.encode()).hexdigest()
 

@@ -4,10 +4,10 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -161,14 +161,27 @@ class Study(_Part):
         """The question of this id; KeyError where there is none."""
         return {question.id: question for question in self.questions}[question_id]
 
-    def image_ids(self, prompts: Iterable[str]) -> set[str]:
-        """The ids of all images of these prompts' texts, by every model with every seed."""
-        return {
-            model.image_id(prompt, seed)
-            for prompt in prompts
+    def wanted_images(self, prompts: pd.DataFrame) -> pd.DataFrame:
+        """A row per model, prompt (`tables.PROMPTS`) and seed, in that order: the whole study.
+
+        Columns image_id, prompt_id, prompt, input_image, model, seed.
+        """
+        inputs = prompts.reindex(columns=["input_image", "input_sha256"], fill_value="")
+        texts = prompts[["prompt_id", "prompt"]]
+        rows = [
+            (model.image_id(text, seed, sha256), prompt_id, text, file, model.name, seed)
             for model in self.models
+            for prompt_id, text, file, sha256 in zip(
+                texts["prompt_id"],
+                texts["prompt"],
+                inputs["input_image"],
+                inputs["input_sha256"],
+                strict=True,
+            )
             for seed in self.images.seeds
-        }
+        ]
+        columns = ["image_id", "prompt_id", "prompt", "input_image", "model", "seed"]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def read_study(path: Path) -> Study:

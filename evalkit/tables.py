@@ -68,7 +68,12 @@ _VOTE_SOURCE = Column("vote_source", allowed=(SIMULATED,), required=False, empty
 
 PROMPTS = Table(
     "prompts",
-    (*_text("prompt_id", "prompt"), *_text("category", "challenge", empty=True)),
+    (
+        *_text("prompt_id", "prompt"),
+        *_text("category", "challenge", empty=True),
+        # The input image of an image-to-image study: its file in the study folder, and its hash.
+        *_text("input_image", "input_sha256", required=False, empty=True),
+    ),
     key=("prompt_id",),
 )
 IMAGES = Table(

@@ -30,6 +30,7 @@ from transformers import (
     CLIPVisionConfig,
 )
 
+from evalkit.pipelines import Request
 from evalkit.study_folder import StudyFolder
 
 _TEXT_WIDTH = 32
@@ -61,6 +62,14 @@ def small(catalogue: str, folder: Path, **changes: object) -> dict[str, object]:
     """The table of a catalogue entry whose checkpoint is the miniature in `folder`, 32x32."""
     table = {"catalogue": catalogue, "repository": str(folder), "width": 32, "height": 32}
     return {**table, **{key: str(v) if isinstance(v, Path) else v for key, v in changes.items()}}
+
+
+def requests(prompts: list[str], seeds: list[int]) -> list[Request]:
+    """The requests for these prompts with these seeds, one for one."""
+    return [
+        Request(f"p{number}", prompt, seed)
+        for number, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True))
+    ]
 
 
 def sdxl(folder: Path, seed: int = 0) -> Path:

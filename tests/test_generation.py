@@ -111,7 +111,9 @@ def test_a_png_holds_the_pixels_of_the_pipeline(made, tmp_path):
     prompts = dict(zip(*folder.read_prompts()[["prompt_id", "prompt"]].to_numpy().T, strict=True))
     loaded = load_pipeline(folder.study.models[0], "cpu")
     own = images[images["model"] == "base"]
-    results = loaded.render([prompts[i] for i in own["prompt_id"]], own["seed"].tolist())
+    results = loaded.render(
+        miniatures.requests([prompts[i] for i in own["prompt_id"]], own["seed"].tolist())
+    )
     for name, result in zip(own["file_name"], results, strict=True):
         found = np.asarray(Image.open(folder.images / name)).astype(int)
         assert np.abs(found - np.asarray(result.image)).max() <= 1

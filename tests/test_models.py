@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import StudyError
-from evalkit.models import CATALOGUE, resolve
-from evalkit.models.catalogue import CHANGEABLE, checkpoint_path
-from evalkit.models.spec import ModelSpec
+from evalkit.models import CATALOGUE, DiffusionModel, resolve
+from evalkit.models.catalogue import checkpoint_path
 
 
 def spec(**changes):
@@ -20,7 +19,7 @@ def test_every_entry_is_a_model(name):
     assert model.name == model.catalogue == name
     assert model.licence
     assert model.source
-    assert set(CATALOGUE[name]) <= set(ModelSpec.model_fields)
+    assert set(CATALOGUE[name]) <= set(type(model).model_fields)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
@@ -35,8 +34,8 @@ def test_every_scheduler_of_the_catalogue_takes_its_settings(name):
 
 
 def test_every_setting_of_the_image_may_be_changed_and_no_other():
-    said = {"name", "catalogue", "licence", "source", "pipeline"}
-    assert set(CHANGEABLE) == set(ModelSpec.model_fields) - said
+    said = {"name", "catalogue", "licence", "source", "note"}
+    assert set(DiffusionModel.changeable()) == set(DiffusionModel.model_fields) - said
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_image_ids_do_not_depend_on_the_name_or_on_settings_left_alone():
 
 def test_the_id_of_an_image_is_the_same_in_every_version():
     """A setting that comes to be later must not change it: old images would be made anew."""
-    model = ModelSpec(
+    model = DiffusionModel(
         name="a", catalogue="b", repository="r", steps=2, guidance=1.5, width=64, height=32
     )
     # printf of the canonical JSON through sha256sum, first 32 digits.

@@ -23,6 +23,7 @@ from tests import miniatures
 ROOT = Path(__file__).parents[1]
 PROMPTS = ["a red cat", "two green dogs", "a red cat", "a house"]
 SEEDS = [0, 0, 1, 5]
+REQUESTS = miniatures.requests(PROMPTS, SEEDS)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_noise_seed_is_the_documented_hash():
 
 
 def test_sdxl_is_what_the_library_makes(made):
-    found = load_pipeline(model("sdxl", made["sdxl"], steps=5), "cpu").render(PROMPTS, SEEDS)
+    found = load_pipeline(model("sdxl", made["sdxl"], steps=5), "cpu").render(REQUESTS)
     pipeline = load_by_hand(made["sdxl"], variant="fp16")
     expected = by_hand(pipeline, num_inference_steps=5, guidance_scale=5.0)
     assert np.abs(pixels(found) - expected).max() <= 1
@@ -85,9 +86,9 @@ def test_a_swapped_unet_is_what_the_library_makes(made):
     pipeline = load_by_hand(made["sdxl"], variant="fp16", unet=unet)
     pipeline.scheduler = diffusers.LCMScheduler.from_config(pipeline.scheduler.config)
     expected = by_hand(pipeline, num_inference_steps=4, guidance_scale=8.0)
-    assert np.abs(pixels(loaded.render(PROMPTS, SEEDS)) - expected).max() <= 1
+    assert np.abs(pixels(loaded.render(REQUESTS)) - expected).max() <= 1
     other = load_pipeline(spec.model_copy(update={"guidance": 2.0}), "cpu")
-    assert (pixels(other.render(PROMPTS, SEEDS)) != expected).mean() > 0.1  # guidance is embedded
+    assert (pixels(other.render(REQUESTS)) != expected).mean() > 0.1  # guidance is embedded
 
 
 def test_a_lora_is_what_the_library_makes(made):
@@ -97,7 +98,7 @@ def test_a_lora_is_what_the_library_makes(made):
     without = by_hand(pipeline, num_inference_steps=4, guidance_scale=1.0)
     pipeline.load_lora_weights(made["lora_sdxl"])
     expected = by_hand(pipeline, num_inference_steps=4, guidance_scale=1.0)
-    found = pixels(load_pipeline(spec, "cpu").render(PROMPTS, SEEDS))
+    found = pixels(load_pipeline(spec, "cpu").render(REQUESTS))
     assert np.abs(found - expected).max() <= 1
     assert (found != without).mean() > 0.5
 
@@ -105,7 +106,7 @@ def test_a_lora_is_what_the_library_makes(made):
 def test_a_tiny_autoencoder_is_what_the_library_makes(made):
     spec = model("scenes-base", made["scenes_base"], steps=5)
     expected = by_hand(load_by_hand(made["scenes_base"]), num_inference_steps=5, guidance_scale=4.0)
-    found = pixels(load_pipeline(spec, "cpu").render(PROMPTS, SEEDS))
+    found = pixels(load_pipeline(spec, "cpu").render(REQUESTS))
     assert np.abs(found - expected).max() <= 1
 
 
@@ -116,9 +117,9 @@ def test_an_image_does_not_depend_on_its_batch(made):
         model("sdxl-turbo", made["sdxl"], steps=4),  # ancestral: draws noise at every step
     ):
         loaded = load_pipeline(spec, "cpu")
-        together = pixels(loaded.render(PROMPTS, SEEDS))
-        alone = [pixels(loaded.render([p], [s])) for p, s in zip(PROMPTS, SEEDS, strict=True)]
-        backwards = pixels(loaded.render(PROMPTS[::-1], SEEDS[::-1]))[::-1]
+        together = pixels(loaded.render(REQUESTS))
+        alone = [pixels(loaded.render([r])) for r in REQUESTS]
+        backwards = pixels(loaded.render(REQUESTS[::-1]))[::-1]
         assert np.abs(together - np.concatenate(alone)).max() <= 1
         assert np.abs(together - backwards).max() <= 1
         for one in range(4):
@@ -127,7 +128,7 @@ def test_an_image_does_not_depend_on_its_batch(made):
 
 
 def test_no_prompts_no_images(made):
-    assert load_pipeline(model("sd-turbo", made["sd_turbo"]), "cpu").render([], []) == []
+    assert load_pipeline(model("sd-turbo", made["sd_turbo"]), "cpu").render([]) == []
 
 
 def test_float16_weights_are_float32_on_a_cpu_and_the_record_says_so(made):
@@ -136,8 +137,8 @@ def test_float16_weights_are_float32_on_a_cpu_and_the_record_says_so(made):
     loaded = load_pipeline(spec, "cpu")
     assert loaded.made_with["precision"] == loaded.made_with["vae_precision"] == "float32"
     explicit = model("sdxl-turbo", made["sdxl"], precision="float32", vae_precision="")
-    expected = pixels(load_pipeline(explicit, "cpu").render(PROMPTS, SEEDS))
-    assert (pixels(loaded.render(PROMPTS, SEEDS)) == expected).all()
+    expected = pixels(load_pipeline(explicit, "cpu").render(REQUESTS))
+    assert (pixels(loaded.render(REQUESTS)) == expected).all()
     cuda = torch.device("cuda")
     assert devices.resolve_precision("float16", cuda) == "float16"
     assert devices.resolve_precision("bfloat16", cuda) == "bfloat16"
@@ -145,7 +146,7 @@ def test_float16_weights_are_float32_on_a_cpu_and_the_record_says_so(made):
 
 def test_the_vae_keeps_its_own_precision(made, monkeypatch):
     """With float16 as on a GPU, where the stock pipeline casts the VAE to float32 and back."""
-    exact = pixels(load_pipeline(model("sdxl-turbo", made["sdxl"]), "cpu").render(PROMPTS, SEEDS))
+    exact = pixels(load_pipeline(model("sdxl-turbo", made["sdxl"]), "cpu").render(REQUESTS))
     monkeypatch.setattr(diffusion, "resolve_precision", lambda precision, device: precision)
     used = []
     inner = diffusers.AutoencoderKL.decode
@@ -156,15 +157,15 @@ def test_the_vae_keeps_its_own_precision(made, monkeypatch):
     )
     stock = load_pipeline(model("sdxl-turbo", made["sdxl"], vae_precision=""), "cpu")
     assert stock.made_with["vae_precision"] == "library's for float16"
-    assert np.abs(pixels(stock.render(PROMPTS, SEEDS)) - exact).mean() < 2
+    assert np.abs(pixels(stock.render(REQUESTS)) - exact).mean() < 2
     assert used.pop() == torch.float32
     loaded = load_pipeline(model("sdxl-turbo", made["sdxl"]), "cpu")
     assert loaded.made_with["vae_precision"] == "bfloat16"
     for _ in range(2):
-        assert np.abs(pixels(loaded.render(PROMPTS, SEEDS)) - exact).mean() < 2
+        assert np.abs(pixels(loaded.render(REQUESTS)) - exact).mean() < 2
         assert used.pop() == torch.bfloat16
     forced = load_pipeline(model("sdxl-turbo", made["sdxl"], vae_precision="float16"), "cpu")
-    forced.render(PROMPTS, SEEDS)
+    forced.render(REQUESTS)
     assert used.pop() == torch.float16
 
 
@@ -211,25 +212,23 @@ def test_a_builtin_model_samples_as_it_was_trained_to(name):
         assert found.timesteps.tolist() == saved.timesteps.tolist()
     assert torch.equal(found.alphas_cumprod, saved.alphas_cumprod)
     assert found.config.prediction_type == saved.config.prediction_type
-    [result] = loaded.render(["a large red circle on a green lawn"], [0])
+    [result] = loaded.render(miniatures.requests(["a large red circle on a green lawn"], [0]))
     assert result.image.size == (96, 96)
 
 
 def test_a_negative_prompt_counts_in_every_image_of_the_batch(made):
     plain = load_pipeline(model("sd-turbo", made["sd_turbo"], guidance=5.0), "cpu")
     spec = model("sd-turbo", made["sd_turbo"], guidance=5.0, negative_prompt="blur and noise")
-    negative = pixels(load_pipeline(spec, "cpu").render(PROMPTS, SEEDS))
-    assert (np.abs(pixels(plain.render(PROMPTS, SEEDS)) - negative).max(axis=(1, 2, 3)) > 1).all()
+    negative = pixels(load_pipeline(spec, "cpu").render(REQUESTS))
+    assert (np.abs(pixels(plain.render(REQUESTS)) - negative).max(axis=(1, 2, 3)) > 1).all()
 
 
 def test_images_that_cannot_be_shown_have_a_status_and_a_reason(made, tmp_path):
     filtered = load_pipeline(model("scenes-base", made["filtered_sd"], steps=1), "cpu")
-    assert [(r.status, r.image) for r in filtered.render(PROMPTS, SEEDS)] == [
-        ("filtered", None)
-    ] * 4
+    assert [(r.status, r.image) for r in filtered.render(REQUESTS)] == [("filtered", None)] * 4
     for bias, reason in ((float("nan"), "not finite"), (-1e4, "black")):
         folder = miniatures.spoil(miniatures.sd_turbo(tmp_path / reason), bias)
-        results = load_pipeline(model("sd-turbo", folder), "cpu").render(PROMPTS, SEEDS)
+        results = load_pipeline(model("sd-turbo", folder), "cpu").render(REQUESTS)
         assert [(r.status, r.image) for r in results] == [("failed", None)] * 4
         assert all(reason in r.reason for r in results)
 
@@ -282,7 +281,7 @@ def test_a_checkpoint_that_does_not_fit_its_settings_is_one_sentence(made):
     with pytest.raises(
         ModelError, match="models.mini: the checkpoint cannot make images"
     ) as caught:
-        load_pipeline(spec, "cpu").render(["a cat"], [0])
+        load_pipeline(spec, "cpu").render(miniatures.requests(["a cat"], [0]))
     assert caught.value.__cause__ is not None  # the library's own error is not lost
 
 
@@ -311,12 +310,12 @@ _LOAD = """
 import json, sys
 from evalkit.errors import ModelError
 from evalkit.models import resolve
-from evalkit.pipelines import load_pipeline
+from evalkit.pipelines import Request, load_pipeline
 for name, table in json.loads(sys.argv[1]).items():
     try:
         loaded = load_pipeline(resolve(name, table, name), "cpu")
         commits = [value for key, value in loaded.made_with.items() if "commit" in key]
-        print(name, *commits, loaded.render(["a cat"], [0])[0].status)
+        print(name, *commits, loaded.render([Request("p", "a cat", 0)])[0].status)
     except ModelError as error:
         print(error)
 """

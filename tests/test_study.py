@@ -3,7 +3,7 @@
 import pytest
 
 from evalkit.errors import StudyError
-from evalkit.models import ModelSpec
+from evalkit.models import DiffusionModel
 from evalkit.presets import PRESETS, init_study, preset_text
 from evalkit.study import (
     Design,
@@ -136,7 +136,7 @@ def test_the_hash_is_the_same_in_every_version():
         prompts=PromptSource(source="own.csv"),
         images=ImageSettings(seeds=(0,)),
         models=tuple(
-            ModelSpec(
+            DiffusionModel(
                 name=name, catalogue="b", repository="r", steps=steps, guidance=1.5,
                 width=64, height=32, licence="MIT", source="somebody",
             )

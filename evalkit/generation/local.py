@@ -12,7 +12,7 @@ from evalkit.errors import ModelError
 from evalkit.files import write_bytes
 from evalkit.generation.record import Record, image_file, require_alike, write_record, write_run
 from evalkit.models import ModelSpec
-from evalkit.pipelines import Pipeline, Rendered, load_pipeline
+from evalkit.pipelines import Pipeline, Rendered, Request, load_pipeline
 from evalkit.study_folder import StudyFolder
 
 Progress = Callable[[int, int, str], None]
@@ -79,7 +79,7 @@ def _render_model(
         run = write_run(folder, {**pipeline.made_with, "batch_size": size})
         for start in range(0, len(missing), size):
             batch = missing.iloc[start : start + size]
-            _render_batch(folder, spec, pipeline, batch, run, first_batch=start == 0)
+            _render_batch(study.root, folder, spec, pipeline, batch, run, first_batch=start == 0)
             count.add(len(batch), spec.name)
     finally:
         pipeline.close()
@@ -93,6 +93,7 @@ def _with_paths(spec: ModelSpec, root: Path) -> ModelSpec:
 
 
 def _render_batch(
+    root: Path,
     folder: Path,
     spec: ModelSpec,
     pipeline: Pipeline,
@@ -100,12 +101,17 @@ def _render_batch(
     run: str,
     first_batch: bool,
 ) -> None:
-    prompts, seeds = batch["prompt"].tolist(), batch["seed"].tolist()
+    requests = [
+        Request(row.prompt_id, row.prompt, row.seed, root / row.input_image)
+        if row.input_image
+        else Request(row.prompt_id, row.prompt, row.seed)
+        for row in batch.itertuples()
+    ]
     started = time.perf_counter()
-    results = pipeline.render(prompts, seeds)
+    results = pipeline.render(requests)
     seconds = (time.perf_counter() - started) / len(batch)
-    for image_id, prompt, seed, sha256, result in zip(
-        batch["image_id"], prompts, seeds, batch["sha256"], results, strict=True
+    for image_id, request, sha256, result in zip(
+        batch["image_id"], requests, batch["sha256"], results, strict=True
     ):
         png = _png(result)
         found = hashlib.sha256(png).hexdigest() if png else ""
@@ -120,8 +126,8 @@ def _render_batch(
         width, height = result.image.size if result.image else (spec.width, spec.height)
         record = Record(
             image_id=image_id,
-            prompt=prompt,
-            seed=seed,
+            prompt=request.prompt,
+            seed=request.seed,
             status=result.status,
             reason=result.reason,
             width=width,

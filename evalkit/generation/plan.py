@@ -10,8 +10,6 @@ from evalkit.models import ModelSpec
 from evalkit.prompts import draw_prompts, read_prompts
 from evalkit.study_folder import StudyFolder
 
-COLUMNS = ("image_id", "prompt_id", "prompt", "model", "seed")
-
 
 def draw(folder: StudyFolder) -> pd.DataFrame:
     """The prompts of the study (`tables.PROMPTS`), drawn afresh from their source."""
@@ -21,7 +19,7 @@ def draw(folder: StudyFolder) -> pd.DataFrame:
 
 
 def plan_images(folder: StudyFolder, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One row per image of the study: image_id, prompt_id, prompt, model, seed, made, sha256.
+    """One row per image of the study: the columns of `Study.wanted_images`, made, sha256.
 
     Model by model in the order of the study file, then by prompt, then by seed. `made` is true
     where the image lies in the folder as recorded (or where a safety filter withheld it); an image
@@ -32,7 +30,7 @@ def plan_images(folder: StudyFolder, prompts: pd.DataFrame | None = None) -> pd.
     """
     prompts = draw(folder) if prompts is None else prompts
     _check_settings(folder.study.models)
-    plan = wanted_images(folder, prompts)
+    plan = folder.study.wanted_images(prompts)
     with usable(folder):
         if not has_votes(folder):
             return plan.assign(made=_recorded(folder, plan), sha256="")
@@ -43,18 +41,6 @@ def plan_images(folder: StudyFolder, prompts: pd.DataFrame | None = None) -> pd.
         return plan.assign(made=_as_voted_on(folder, plan))
 
 
-def wanted_images(folder: StudyFolder, prompts: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the plan by what the study says alone: `COLUMNS`."""
-    study = folder.study
-    rows = [
-        (model.image_id(prompt, seed), prompt_id, prompt, model.name, seed)
-        for model in study.models
-        for prompt_id, prompt in zip(prompts["prompt_id"], prompts["prompt"], strict=True)
-        for seed in study.images.seeds
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
 def describe_plan(folder: StudyFolder) -> str:
     """What `generate` would do, a line per model and one for all of them."""
     plan = plan_images(folder)
@@ -62,9 +48,7 @@ def describe_plan(folder: StudyFolder) -> str:
     for model in folder.study.models:
         made = plan.loc[plan["model"] == model.name, "made"]
         lines.append(
-            f"{model.name}: {(~made).sum()} of {len(made)} images to make "
-            f"({model.repository}, {model.width}x{model.height}, steps {model.steps}, "
-            f"guidance {model.guidance:g})"
+            f"{model.name}: {(~made).sum()} of {len(made)} images to make ({model.summary()})"
         )
     prompts, seeds = plan["prompt_id"].nunique(), len(folder.study.images.seeds)
     lines.append(

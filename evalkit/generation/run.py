@@ -7,7 +7,7 @@ from evalkit.errors import ModelError
 from evalkit.generation.disk import usable
 from evalkit.generation.local import Progress, render_missing
 from evalkit.generation.manifest import write_tables
-from evalkit.generation.plan import draw, plan_images, wanted_images
+from evalkit.generation.plan import draw, plan_images
 from evalkit.generation.record import read_record, record_file
 from evalkit.lock import has_votes, is_unchanged, require_same_plan
 from evalkit.pipelines import require_device
@@ -66,7 +66,7 @@ def _restore_tables(folder: StudyFolder, prompts: pd.DataFrame) -> None:
     if not is_unchanged(folder):
         tables.write(prompts, folder.prompts_file, tables.PROMPTS)
     if not is_unchanged(folder):
-        write_tables(folder, wanted_images(folder, prompts))
+        write_tables(folder, folder.study.wanted_images(prompts))
 
 
 def _forget_damaged(folder: StudyFolder, plan: pd.DataFrame) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from evalkit.errors import ModelError, listed, nearest
+from evalkit.models import DiffusionModel
 from evalkit.models.catalogue import checkpoint_path
 from evalkit.study import Study
 
@@ -41,7 +42,10 @@ def load(weights: str | None, study: Study) -> "ClipScorer":
 
 def default_weights(study: Study) -> str:
     """The weights used where none are named; see `load`."""
-    built_in = all(model.repository.startswith("built-in:scenes-") for model in study.models)
+    built_in = all(
+        isinstance(model, DiffusionModel) and model.repository.startswith("built-in:scenes-")
+        for model in study.models
+    )
     return BUILT_IN if built_in else PAPER_WEIGHTS
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from evalkit.errors import StudyError, listed, nearest
+from evalkit.models.kinds import KINDS
 from evalkit.models.spec import ModelSpec
 from evalkit.validation import first_mistake
 
@@ -16,62 +17,65 @@ CATALOGUE: dict[str, dict[str, Any]] = tomllib.loads(
     (_FOLDER / "catalogue.toml").read_text("utf-8")
 )
 
-CHANGEABLE = (
-    "repository",
-    "revision",
-    "variant",
-    "unet_repository",
-    "unet_subfolder",
-    "unet_revision",
-    "unet_variant",
-    "lora_repository",
-    "lora_revision",
-    "lora_file",
-    "scheduler",
-    "scheduler_settings",
-    "steps",
-    "guidance",
-    "negative_prompt",
-    "width",
-    "height",
-    "precision",
-    "vae_precision",
-)
-
 _PARTS = {  # the settings of a part count only where the part is named
-    "unet_repository": ("unet_subfolder", "unet_revision", "unet_variant"),
+    "unet_repository": ("unet_subfolder", "unet_revision", "unet_variant", "unet_file"),
     "lora_repository": ("lora_revision", "lora_file"),
+    "vae_repository": ("vae_revision",),
 }
 
 
 def resolve(name: str, table: dict[str, Any], where: str) -> ModelSpec:
     """The ModelSpec of one `[models.NAME]` table: its catalogue entry with the table's changes.
 
-    Raises StudyError on an unknown entry, an unknown key, a value that is not allowed, or a
-    setting of a part that the model does not have.
+    A table without an entry says everything itself; a key such as `images` tells its kind (see
+    `KINDS`). Raises StudyError on an unknown entry, an unknown key, a value that is not allowed,
+    or a setting of a part that the model does not have.
     """
+    entry_name, entry = _entry(name, table, where)
+    changes = {key: value for key, value in table.items() if key != "catalogue"}
+    kind = _kind({**entry, **changes}, where)
+    for key in changes:
+        if key not in kind.changeable():
+            allowed = ("catalogue", *kind.changeable())
+            raise StudyError(
+                f'{where}: unknown key "{key}"; allowed are {listed(allowed)}'
+                f"{nearest(key, allowed)}"
+            )
+    try:
+        spec = kind(**{"name": name, "catalogue": entry_name, **entry, **changes})
+    except ValidationError as error:
+        raise StudyError(first_mistake(error, where)) from None
+    _refuse_orphans(spec, where)
+    return spec
+
+
+def _entry(name: str, table: dict[str, Any], where: str) -> tuple[str | None, dict[str, Any]]:
+    """The catalogue entry that a table names, or its own name names; none where it tells a kind."""
+    if "catalogue" not in table and name not in CATALOGUE and KINDS.keys() & table.keys():
+        return None, {}
     entry_name = table.get("catalogue", name)
     if not isinstance(entry_name, str) or entry_name not in CATALOGUE:
         raise StudyError(
             f'{where}: unknown model "{entry_name}"; the catalogue has {listed(CATALOGUE)}'
             f"{nearest(str(entry_name), CATALOGUE)}"
         )
-    changes = {key: value for key, value in table.items() if key != "catalogue"}
-    for key in changes:
-        if key not in CHANGEABLE:
-            allowed = ("catalogue", *CHANGEABLE)
-            raise StudyError(
-                f'{where}: unknown key "{key}"; allowed are {listed(allowed)}'
-                f"{nearest(key, allowed)}"
-            )
-    try:
-        spec = ModelSpec(
-            **{"name": name, "catalogue": entry_name, **CATALOGUE[entry_name], **changes}
+    return entry_name, CATALOGUE[entry_name]
+
+
+def _kind(table: dict[str, Any], where: str) -> type[ModelSpec]:
+    """The kind that the keys of a merged table tell."""
+    told = [key for key in KINDS if key in table]
+    if len(told) == 1:
+        return KINDS[told[0]]
+    if told:
+        raise StudyError(
+            f"{where}: {listed(told)} stand together; one of them says how its images are made; "
+            "take the others out"
         )
-    except ValidationError as error:
-        raise StudyError(first_mistake(error, where)) from None
-    _refuse_orphans(spec, where)
-    return spec
+    note = f" ({table['note']})" if "note" in table else ""
+    raise StudyError(
+        f"{where}: nothing says how its images are made{note}; give one of {listed(KINDS)}"
+    )
 
 
 def checkpoint_path(repository: str) -> str:

@@ -1,11 +1,27 @@
 """How one kind of model makes images: one file per kind, the library imported only there."""
 
-from evalkit.errors import ModelError
-from evalkit.models import ModelSpec
-from evalkit.pipelines.noise import NOISE, noise_seed
-from evalkit.pipelines.pipeline import Pipeline, Rendered
+from collections.abc import Callable
+from importlib import import_module
 
-__all__ = ["NOISE", "Pipeline", "Rendered", "load_pipeline", "noise_seed", "require_device"]
+from evalkit.errors import ModelError
+from evalkit.models import DiffusionModel, ModelSpec
+from evalkit.pipelines.noise import NOISE, noise_seed
+from evalkit.pipelines.pipeline import OutOfMemoryError, Pipeline, Rendered, Request
+
+__all__ = [
+    "NOISE",
+    "OutOfMemoryError",
+    "Pipeline",
+    "Rendered",
+    "Request",
+    "load_pipeline",
+    "noise_seed",
+    "require_device",
+]
+
+_LOADERS: dict[type[ModelSpec], str] = {  # each module has load(spec, device)
+    DiffusionModel: "evalkit.pipelines.diffusion",
+}
 
 
 def load_pipeline(spec: ModelSpec, device: str | None = None) -> Pipeline:
@@ -14,10 +30,10 @@ def load_pipeline(spec: ModelSpec, device: str | None = None) -> Pipeline:
     Raises ModelError, one sentence, where a package, a checkpoint or the device is missing.
     """
     try:
-        from evalkit.pipelines.diffusion import load_diffusion
+        load: Callable[..., Pipeline] = import_module(_LOADERS[type(spec)]).load
     except ModuleNotFoundError as error:
         raise _not_installed(f"models.{spec.name}", error) from None
-    return load_diffusion(spec, device)
+    return load(spec, device)
 
 
 def require_device(device: str) -> None:

@@ -3,6 +3,7 @@
 import gc
 import inspect
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,37 +14,38 @@ from PIL import Image
 
 from evalkit import __version__
 from evalkit.errors import ModelError, listed, nearest
-from evalkit.models import ModelSpec
+from evalkit.models import DiffusionModel
 from evalkit.pipelines.checkpoints import commit, first_line, loading, locate
 from evalkit.pipelines.devices import device_name, resolve_device, resolve_precision
 from evalkit.pipelines.noise import noise_seed
-from evalkit.pipelines.pipeline import Rendered
+from evalkit.pipelines.pipeline import OutOfMemoryError, Rendered, Request
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors")
 
 
 class DiffusionPipeline:
-    """A library pipeline with the settings of one ModelSpec; a `Pipeline`."""
+    """A library pipeline with the settings of one DiffusionModel; a `Pipeline`."""
 
-    def __init__(self, spec: ModelSpec, pipeline: Any, made_with: dict[str, Any]) -> None:
+    def __init__(self, spec: DiffusionModel, pipeline: Any, made_with: dict[str, Any]) -> None:
         self._spec = spec
         self._pipeline = pipeline
         self.made_with = made_with
 
-    def render(self, prompts: list[str], seeds: list[int]) -> list[Rendered]:
-        """One result per (prompt, seed), in order; ModelError where the library refuses."""
-        if not prompts:
+    def render(self, requests: Sequence[Request]) -> list[Rendered]:
+        """One result per request, in order; ModelError where the library refuses."""
+        if not requests:
             return []
+        prompts = [request.prompt for request in requests]
         generators = [
-            torch.Generator("cpu").manual_seed(noise_seed(prompt, seed))
-            for prompt, seed in zip(prompts, seeds, strict=True)
+            torch.Generator("cpu").manual_seed(noise_seed(request.prompt, request.seed))
+            for request in requests
         ]
         try:
             output = self._pipeline(
                 prompt=prompts, generator=generators, output_type="np", **self._call(len(prompts))
             )
         except torch.OutOfMemoryError:
-            raise ModelError(
+            raise OutOfMemoryError(
                 f"models.{self._spec.name}: out of memory with {len(prompts)} images in one call; "
                 "lower the batch size"
             ) from None
@@ -78,7 +80,7 @@ class DiffusionPipeline:
         return call
 
 
-def load_diffusion(spec: ModelSpec, device: str | None) -> DiffusionPipeline:
+def load(spec: DiffusionModel, device: str | None) -> DiffusionPipeline:
     """Load checkpoint, swapped UNet, LoRA and scheduler; ModelError, one sentence, on failure."""
     started = time.perf_counter()
     where = f"models.{spec.name}"
@@ -114,7 +116,7 @@ def load_diffusion(spec: ModelSpec, device: str | None) -> DiffusionPipeline:
     return DiffusionPipeline(spec, pipeline, made_with)
 
 
-def _load_checkpoint(spec: ModelSpec, path: str, dtype: torch.dtype, where: str) -> Any:
+def _load_checkpoint(spec: DiffusionModel, path: str, dtype: torch.dtype, where: str) -> Any:
     parts = {}
     if spec.unet_repository:
         unet_path = locate(spec.unet_repository, where)
@@ -132,7 +134,7 @@ def _load_checkpoint(spec: ModelSpec, path: str, dtype: torch.dtype, where: str)
         )
 
 
-def _fuse_lora(pipeline: Any, spec: ModelSpec, where: str) -> None:
+def _fuse_lora(pipeline: Any, spec: DiffusionModel, where: str) -> None:
     path = locate(spec.lora_repository, where)
     with loading(spec.lora_repository, where):
         pipeline.load_lora_weights(path, weight_name=spec.lora_file, revision=spec.lora_revision)
@@ -140,7 +142,7 @@ def _fuse_lora(pipeline: Any, spec: ModelSpec, where: str) -> None:
         pipeline.unload_lora_weights()
 
 
-def _scheduler(spec: ModelSpec, own: Any, where: str) -> Any:
+def _scheduler(spec: DiffusionModel, own: Any, where: str) -> Any:
     """The named scheduler, or the checkpoint's own, with the checkpoint's noise schedule and the
     settings of the spec."""
     known = [name for name in dir(diffusers) if name.endswith("Scheduler")]
@@ -161,7 +163,7 @@ def _scheduler(spec: ModelSpec, own: Any, where: str) -> Any:
         return kind.from_config(own.config, **spec.scheduler_settings)
 
 
-def _commits(spec: ModelSpec, path: str, where: str) -> dict[str, str | None]:
+def _commits(spec: DiffusionModel, path: str, where: str) -> dict[str, str | None]:
     """The commits that the parts were loaded from; None for a part that is a folder."""
     found = {"commit": commit(path, spec.revision, "model_index.json")}
     if spec.unet_repository:

@@ -1,9 +1,23 @@
-"""What every kind of pipeline offers: prompts and seeds in, one image or one reason each out."""
+"""What every kind of pipeline offers: requests in, one image or one reason each out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
+
+from evalkit.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image that is wanted; `input_image` is what an image-to-image model starts from."""
+
+    prompt_id: str
+    prompt: str
+    seed: int
+    input_image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -19,6 +33,10 @@ class Rendered:
     reason: str = ""
 
 
+class OutOfMemoryError(ModelError):
+    """So many images in one call do not fit into the device's memory."""
+
+
 class Pipeline(Protocol):
     """A loaded model."""
 
@@ -27,8 +45,11 @@ class Pipeline(Protocol):
         """What decides the pixels beside the settings: device, resolved precision, versions."""
         ...
 
-    def render(self, prompts: list[str], seeds: list[int]) -> list[Rendered]:
-        """One result per (prompt, seed), in order; none for none. ModelError where it cannot."""
+    def render(self, requests: Sequence[Request]) -> list[Rendered]:
+        """One result per request, in order; none for none.
+
+        Raises OutOfMemoryError where fewer at once may fit, ModelError where it cannot at all.
+        """
         ...
 
     def close(self) -> None:
