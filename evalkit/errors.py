@@ -37,3 +37,13 @@ def nearest(found: str, allowed: Iterable[str]) -> str:
 def listed(names: Iterable[str]) -> str:
     """Names as they stand in a sentence: `a, b, c`, or `(none)`."""
     return ", ".join(names) or "(none)"
+
+
+def first_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says, at most 200 characters of it.
+
+    A line that only announces the next (it ends with a colon) is joined with it.
+    """
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    text = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

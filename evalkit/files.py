@@ -3,15 +3,30 @@
 import hashlib
 import json
 import os
+import re
+import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+from evalkit import addresses
+
+_PART = re.compile(r"\.(?P<host>[0-9a-f]{8})-(?P<process>\d+)-[^.]*\.part")
+_OLD = 24 * 3600  # seconds after which nobody writes a part any more, wherever its writer runs
+
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` through a temporary neighbour and one rename; parents are made."""
+    """Write `data` to `path`; parents are made.
+
+    On this machine through a temporary neighbour, brought to the disk, and one rename; on an object
+    store by one request.
+    """
+    if addresses.is_remote(path):
+        addresses.put(path, data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_part_prefix(), suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
@@ -34,6 +49,67 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_bytes(path: Path) -> bytes:
+    """The bytes of the file, wherever it lies; OSError where it cannot be read."""
+    return addresses.get(path) if addresses.is_remote(path) else path.read_bytes()
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of the file's bytes, in hex digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def list_sizes(folder: Path) -> dict[str, int]:
+    """Names of the files that lie in the folder, with their bytes; empty without the folder.
+
+    Hidden files, such as the parts of files being written, are left out.
+    """
+    if addresses.is_remote(folder):
+        return addresses.list_sizes(folder)
+    try:
+        with os.scandir(folder) as entries:
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            return {entry.name: entry.stat().st_size for entry in shown if entry.is_file()}
+    except FileNotFoundError:
+        return {}
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Take away the parts of files whose writer was killed, directly in the folder.
+
+    Those are parts of a process of this machine that is no more, and those older than a day (of
+    another machine that shares the disk). An object store has none.
+    """
+    if addresses.is_remote(folder) or not folder.is_dir():
+        return
+    for path in folder.glob(".*.part"):
+        part = _PART.fullmatch(path.name)
+        if part is not None and _is_left(path, part["host"], int(part["process"])):
+            path.unlink(missing_ok=True)
+
+
+def _part_prefix() -> str:
+    return f".{_host()}-{os.getpid()}-"
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def _is_left(path: Path, host: str, process: int) -> bool:
+    try:
+        if time.time() - path.stat().st_mtime > _OLD:
+            return True
+    except FileNotFoundError:  # another run took it away, or has finished its file
+        return False
+    return host == _host() and not _is_alive(process)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is alive, and somebody else's
+        return True
+    return True

@@ -46,11 +46,16 @@ class PromptSource(_Part):
 
 
 class ImageSettings(_Part):
-    """Image seeds, shared by all models, and the side (px) of the square each image is shown in."""
+    """Image seeds, shared by all models, and the side (px) of the square each image is shown in.
+
+    `address` is where the images lie, such as `s3://bucket/folder`; without it, the study folder.
+    It does not count in the study's hash: images that are moved are the same images.
+    """
 
     # Larger seeds are not exact as the floating-point numbers that programs read from a table.
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**53)], ...] = Field(min_length=1)
     viewing_size: int = Field(default=512, ge=64, le=2048)
+    address: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9+.-]*://.")
 
     @field_validator("seeds")
     @classmethod
@@ -147,7 +152,8 @@ class Study(_Part):
         Values at their default and what is only said about a model are left out, so that a key
         that comes to be later leaves the hashes of older studies as they are.
         """
-        content = self.model_dump(mode="json", exclude_defaults=True, exclude={"models"})
+        left_out = {"models": True, "images": {"address"}}
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
         content["models"] = {model.name: model.settings() for model in self.models}
         canonical = json.dumps(content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from evalkit import tables
+from evalkit.addresses import open_address
 from evalkit.errors import StudyError
 from evalkit.study import Study, read_study
 
@@ -27,10 +28,17 @@ class StudyFolder:
         """The drawn prompts (`tables.PROMPTS`), written by generation."""
         return self.root / "prompts.csv"
 
-    @property
+    @cached_property
     def images(self) -> Path:
-        """Folder of the generated images, one sub-folder per model."""
-        return self.root / "images"
+        """Folder of the generated images, one sub-folder per model.
+
+        Where the study gives an address, a path there (see `evalkit.addresses`); StudyError where
+        such addresses cannot be used.
+        """
+        address = self.study.images.address
+        if address is None:
+            return self.root / "images"
+        return open_address(address, f"{self.root / 'study.toml'}: images.address")
 
     @property
     def images_file(self) -> Path:
@@ -39,8 +47,9 @@ class StudyFolder:
 
     @property
     def manifest_file(self) -> Path:
-        """How the images were made: settings, versions, device per model."""
-        return self.root / "manifest.json"
+        """How the images were made: settings, versions, device per model; it goes with them."""
+        there = self.root if self.study.images.address is None else self.images
+        return there / "manifest.json"
 
     @property
     def pairs_file(self) -> Path:

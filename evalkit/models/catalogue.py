@@ -22,17 +22,25 @@ _PARTS = {  # the settings of a part count only where the part is named
     "lora_repository": ("lora_revision", "lora_file"),
     "vae_repository": ("vae_revision",),
 }
+_REVISIONS = {  # a revision is one of its repository and of no other
+    "repository": "revision",
+    "unet_repository": "unet_revision",
+    "lora_repository": "lora_revision",
+    "vae_repository": "vae_revision",
+}
 
 
 def resolve(name: str, table: dict[str, Any], where: str) -> ModelSpec:
     """The ModelSpec of one `[models.NAME]` table: its catalogue entry with the table's changes.
 
     A table without an entry says everything itself; a key such as `images` tells its kind (see
-    `KINDS`). Raises StudyError on an unknown entry, an unknown key, a value that is not allowed,
-    or a setting of a part that the model does not have.
+    `KINDS`). A repository that the table replaces loses the entry's revision with it. Raises
+    StudyError on an unknown entry, an unknown key, a value that is not allowed, or a setting of a
+    part that the model does not have.
     """
     entry_name, entry = _entry(name, table, where)
     changes = {key: value for key, value in table.items() if key != "catalogue"}
+    entry = _without_old_revisions(entry, changes)
     kind = _kind({**entry, **changes}, where)
     for key in changes:
         if key not in kind.changeable():
@@ -44,7 +52,7 @@ def resolve(name: str, table: dict[str, Any], where: str) -> ModelSpec:
     try:
         spec = kind(**{"name": name, "catalogue": entry_name, **entry, **changes})
     except ValidationError as error:
-        raise StudyError(first_mistake(error, where)) from None
+        raise StudyError(first_mistake(error, where, kind)) from None
     _refuse_orphans(spec, where)
     return spec
 
@@ -62,6 +70,13 @@ def _entry(name: str, table: dict[str, Any], where: str) -> tuple[str | None, di
     return entry_name, CATALOGUE[entry_name]
 
 
+def _without_old_revisions(entry: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The entry without the revisions of repositories that the changes replace by others."""
+    replaced = [key for key in _REVISIONS if key in changes and changes[key] != entry.get(key)]
+    gone = {_REVISIONS[key] for key in replaced}
+    return {key: value for key, value in entry.items() if key not in gone}
+
+
 def _kind(table: dict[str, Any], where: str) -> type[ModelSpec]:
     """The kind that the keys of a merged table tell."""
     told = [key for key in KINDS if key in table]
@@ -72,7 +87,7 @@ def _kind(table: dict[str, Any], where: str) -> type[ModelSpec]:
             f"{where}: {listed(told)} stand together; one of them says how its images are made; "
             "take the others out"
         )
-    note = f" ({table['note']})" if "note" in table else ""
+    note = f" ({table['note'].rstrip('.')})" if "note" in table else ""
     raise StudyError(
         f"{where}: nothing says how its images are made{note}; give one of {listed(KINDS)}"
     )

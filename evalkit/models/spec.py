@@ -2,9 +2,17 @@
 
 import hashlib
 import json
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+)
 
 
 class ModelSpec(BaseModel):
@@ -14,18 +22,25 @@ class ModelSpec(BaseModel):
     `width` and `height` are px of the finished image.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
     KEY: ClassVar[str]  # the key of a model table that makes it this kind
     SAID: ClassVar[frozenset[str]] = frozenset({"name", "catalogue", "licence", "source", "note"})
+    REPOSITORIES: ClassVar[tuple[str, ...]] = ()  # the settings that may name a checkpoint's folder
 
     name: str
     catalogue: str | None = None
     width: int = Field(ge=8, le=4096, multiple_of=8)
+    """Width of the finished image, in px."""
     height: int = Field(ge=8, le=4096, multiple_of=8)
+    """Height of the finished image, in px."""
     licence: str = ""
     source: str = ""
     note: str = ""
+
+    _folder: Path = PrivateAttr(default=Path())
 
     @field_validator("*", mode="before")
     @classmethod
@@ -42,6 +57,24 @@ class ModelSpec(BaseModel):
     def takes_image(self) -> bool:
         """Whether it makes its image from an input image of the prompt."""
         return False
+
+    @property
+    def folder(self) -> Path:
+        """From where relative paths are looked up: of a located spec the study folder."""
+        return self._folder
+
+    def located(self, root: Path) -> Self:
+        """A copy for loading: its `folder` is `root`, its repositories there are full paths.
+
+        A repository that is no folder in `root` stays as it is: a name on the hub, or a folder
+        from where the command runs. The settings of the copy are not those of the study.
+        """
+        given = {key: getattr(self, key) for key in self.REPOSITORIES}
+        copy = self.model_copy(
+            update={key: found_in(root, value) for key, value in given.items() if value}
+        )
+        copy._folder = root.absolute()
+        return copy
 
     def settings(self) -> dict[str, Any]:
         """The settings that decide the image: all but the name and what is only said about it.
@@ -66,3 +99,9 @@ class ModelSpec(BaseModel):
     def summary(self) -> str:
         """The model in a few words: where it comes from, its size."""
         return f"{self.KEY} {getattr(self, self.KEY)}, {self.width}x{self.height}"
+
+
+def found_in(root: Path, repository: str) -> str:
+    """The full path of a repository that is a folder in `root`; any other as it stands."""
+    path = root / repository
+    return str(path.absolute()) if path.is_dir() else repository

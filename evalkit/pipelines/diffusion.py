@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from evalkit import __version__
-from evalkit.errors import ModelError, listed, nearest
+from evalkit.errors import ModelError, first_line, listed, nearest
 from evalkit.models import DiffusionModel
-from evalkit.pipelines.checkpoints import commit, first_line, loading, locate
+from evalkit.pipelines.checkpoints import commit, loading, locate
 from evalkit.pipelines.devices import device_name, resolve_device, resolve_precision
 from evalkit.pipelines.noise import noise_seed
 from evalkit.pipelines.pipeline import OutOfMemoryError, Rendered, Request
@@ -25,6 +25,8 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors")
 
 class DiffusionPipeline:
     """A library pipeline with the settings of one DiffusionModel; a `Pipeline`."""
+
+    timed = True
 
     def __init__(self, spec: DiffusionModel, pipeline: Any, made_with: dict[str, Any]) -> None:
         self._spec = spec

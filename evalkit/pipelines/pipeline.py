@@ -41,6 +41,11 @@ class Pipeline(Protocol):
     """A loaded model."""
 
     @property
+    def timed(self) -> bool:
+        """Whether the time of `render` is the model's; of imported images it says nothing."""
+        ...
+
+    @property
     def made_with(self) -> dict[str, Any]:
         """What decides the pixels beside the settings: device, resolved precision, versions."""
         ...

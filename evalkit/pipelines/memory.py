@@ -1,0 +1,29 @@
+"""Whether an error says that memory ran out: each device and library says it in its own way."""
+
+import gc
+
+import torch
+
+_SAID = (  # a CPU, a GPU below PyTorch, Apple's GPU, the GPU's matrix library
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "cublas_status_alloc_failed",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` means that something did not fit into the memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, UnboundLocalError):
+        # SanaSprintPipeline swallows the error of a decoding that does not fit, then misses `image`.
+        return "'image'" in str(error)
+    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
+
+
+def free_memory() -> None:
+    """Hand what nothing refers to any more back to the devices."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
