@@ -1,36 +1,16 @@
-"""The catalogue and the settings of a model: what may be changed, and what an image's id says."""
+"""A model's table in a study: what it may change, and what an image's id says of the settings."""
 
 from pathlib import Path
 
 import pytest
 
 from evalkit.errors import StudyError
-from evalkit.models import CATALOGUE, DiffusionModel, resolve
+from evalkit.models import DiffusionModel, resolve
 from evalkit.models.catalogue import checkpoint_path
 
 
 def spec(**changes):
     return resolve("mine", {"catalogue": "sdxl-turbo", **changes}, "study.toml: models.mine")
-
-
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_every_entry_is_a_model(name):
-    model = resolve(name, {}, name)
-    assert model.name == model.catalogue == name
-    assert model.licence
-    assert model.source
-    assert set(CATALOGUE[name]) <= set(type(model).model_fields)
-
-
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_every_scheduler_of_the_catalogue_takes_its_settings(name):
-    import diffusers
-
-    model = resolve(name, {}, name)
-    if model.scheduler:
-        scheduler = getattr(diffusers, model.scheduler)(**model.scheduler_settings)
-        scheduler.set_timesteps(model.steps)
-        assert len(scheduler.timesteps) == model.steps
 
 
 def test_every_setting_of_the_image_may_be_changed_and_no_other():
@@ -75,6 +55,18 @@ def test_an_empty_text_takes_an_optional_setting_back():
 def test_the_settings_of_a_part_that_is_taken_back_are_taken_back_with_it():
     taken = spec(catalogue="lcm-sdxl", unet_repository="", unet_variant="", lora_file="")
     assert (taken.unet_repository, taken.unet_variant) == (None, None)
+
+
+@pytest.mark.parametrize("part", ["repository", "unet_repository", "lora_repository"])
+def test_a_repository_that_is_replaced_takes_its_revision_with_it(part):
+    name = {"unet_repository": "dmd2", "lora_repository": "lcm-lora-sdxl"}.get(part, "sdxl")
+    key = part.replace("repository", "revision")
+    pinned = getattr(spec(catalogue=name), key)
+    assert len(pinned) == 40
+    assert getattr(spec(catalogue=name, **{part: "org/other"}), key) is None
+    assert getattr(spec(catalogue=name, **{part: "org/other", key: "v2"}), key) == "v2"
+    same = getattr(spec(catalogue=name), part)
+    assert getattr(spec(catalogue=name, **{part: same}), key) == pinned
 
 
 def test_image_ids_differ_by_everything_that_decides_the_image():

@@ -37,7 +37,7 @@ class DiffusionModel(ModelSpec):
     variant: str | None = None
     """Which files of the repository: fp16 takes *.fp16.safetensors."""
     pipeline_class: str | None = None
-    """A pipeline of diffusers; none: the one that fits the checkpoint."""
+    """A pipeline of diffusers, where not the one that fits the checkpoint."""
     unet_repository: str | None = None
     """A UNet that replaces the checkpoint's, as LCM-XL does."""
     unet_subfolder: str | None = None
@@ -77,7 +77,7 @@ class DiffusionModel(ModelSpec):
     precision: Precision = "float32"
     """What it computes in; on a CPU always float32."""
     vae_precision: Precision | None = None
-    """What the autoencoder computes in; none: as the library does for precision."""
+    """What the autoencoder computes in, where not as the library has it for precision."""
     compile: bool = False
     """Compile it; changes speed and last bits only."""
 
@@ -129,7 +129,7 @@ class Stage(BaseModel):
     guidance: float = Field(ge=0, le=50)
     """The guidance scale."""
     noise_level: int | None = Field(default=None, ge=0, le=1000)
-    """How noisy the image before is made; none: the library's own."""
+    """How noisy the image before is made, where not as the library has it."""
 
 
 class CascadeModel(ModelSpec):

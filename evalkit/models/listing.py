@@ -8,10 +8,11 @@ from pydantic.fields import FieldInfo
 
 from evalkit.errors import ModelError, nearest
 from evalkit.models.catalogue import CATALOGUE, resolve
-from evalkit.models.kinds import KINDS
+from evalkit.models.kinds import KINDS, Stage
 
 _WIDTH = 100  # columns
 _COLUMNS = ("name", "how", "size", "steps", "guidance", "licence")
+_SAID = ("licence", "source", "note")
 _GIVEN: dict[str, Any] = {  # what a study may give to an entry without weights, as an example
     "images": "their-images",
     "callable": "their_package.module:function",
@@ -20,12 +21,15 @@ _GIVEN: dict[str, Any] = {  # what a study may give to an entry without weights,
 
 
 def list_models() -> str:
-    """A line per entry of the catalogue under a line of column names, at most 100 columns wide."""
+    """A line per entry of the catalogue, in aligned columns, and how to see one whole."""
     rows = [_COLUMNS, *(_row(name, entry) for name, entry in CATALOGUE.items())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
+    lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
+    ]
+    return "\n".join(
+        [*lines, "", "One of them whole, and what a study may change: evalkit models NAME"]
     )
 
 
@@ -45,9 +49,6 @@ def describe_model(name: str) -> str:
     describe = _settings if KINDS.keys() & entry.keys() else _given
     blocks = [f"{name}: {_how(entry)}", "\n".join(said), *describe(name, entry)]
     return "\n\n".join([*blocks, "In study.toml:", _indented(_example(name, entry))])
-
-
-_SAID = ("licence", "source", "note")
 
 
 def _row(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
@@ -78,9 +79,14 @@ def _settings(name: str, entry: dict[str, Any]) -> list[str]:
     fields = {key: type(spec).model_fields[key] for key in spec.changeable()}
     keys = sorted(fields, key=lambda key: (key == "stages", key not in entry))
     lines = [_setting(key, getattr(spec, key), fields[key]) for key in keys if key != "stages"]
+    explained = Stage.model_fields.copy()
     for stage in entry.get("stages", []):
         lines.append(f"[[models.{name}.stages]]")
-        lines += [_assignment(*item) for item in stage.items()]
+        for key, value in stage.items():
+            if key in explained:  # once, where it first stands
+                field = explained.pop(key)
+                lines.append(f"# {_said(field)}{_limits(field)}")
+            lines.append(_assignment(key, value))
     return ["Its settings, each of which a study file may change:", _indented("\n".join(lines))]
 
 
@@ -99,23 +105,27 @@ def _given(name: str, entry: dict[str, Any]) -> list[str]:
 
 
 def _setting(key: str, value: Any, field: FieldInfo) -> str:
-    said = f"# {field.description.removesuffix('.')}: {_allowed(field.annotation, field)}"
-    return "\n".join([_wrapped(said, "# ", _WIDTH - 2), _assignment(key, value)])
+    said = "; ".join(filter(None, [_said(field), _allowed(field.annotation, field)]))
+    return "\n".join([_wrapped(f"# {said}", "# ", _WIDTH - 2), _assignment(key, value)])
+
+
+def _said(field: FieldInfo) -> str:
+    return (field.description or "").removesuffix(".")
 
 
 def _allowed(annotation: Any, field: FieldInfo) -> str:
-    """The values of a type in words: `a whole number, 1 to 1000`, `true or false`."""
+    """The values of a type in words: `a whole number, 1 to 1000`; of any text none are needed."""
     inner = [kind for kind in get_args(annotation) if kind is not type(None)]
     if type(None) in get_args(annotation):
-        return f'{_allowed(inner[0], field)}, or "" for none'
+        return "; ".join(filter(None, [_allowed(inner[0], field), '"" is none']))
     if hasattr(annotation, "__metadata__"):
         return _allowed(inner[0], field)
     if get_origin(annotation) is Literal:
         return " or ".join(inner)
     if get_origin(annotation) is tuple:
-        return "whole numbers" if inner[0] is int else "texts"
+        return "whole numbers" if inner[0] is int else ""
     words = {bool: "true or false", int: "a whole number", float: "a number", dict: "a table"}
-    return words.get(get_origin(annotation) or annotation, "a text") + _limits(field)
+    return words.get(get_origin(annotation) or annotation, "") + _limits(field)
 
 
 def _limits(field: FieldInfo) -> str:
