@@ -1,10 +1,17 @@
 """How one kind of model makes images: one file per kind, the library imported only there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from evalkit.errors import ModelError
-from evalkit.models import DiffusionModel, ModelSpec
+from evalkit.models import (
+    CascadeModel,
+    CommandModel,
+    DiffusionModel,
+    FunctionModel,
+    ImportedModel,
+    ModelSpec,
+)
 from evalkit.pipelines.noise import NOISE, noise_seed
 from evalkit.pipelines.pipeline import OutOfMemoryError, Pipeline, Rendered, Request
 
@@ -14,6 +21,9 @@ __all__ = [
     "Pipeline",
     "Rendered",
     "Request",
+    "check",
+    "count_gpus",
+    "free_bytes",
     "load_pipeline",
     "noise_seed",
     "require_device",
@@ -21,13 +31,29 @@ __all__ = [
 
 _LOADERS: dict[type[ModelSpec], str] = {  # each module has load(spec, device)
     DiffusionModel: "evalkit.pipelines.diffusion",
+    CascadeModel: "evalkit.pipelines.cascade",
+    ImportedModel: "evalkit.pipelines.imported",
+    FunctionModel: "evalkit.pipelines.function",
+    CommandModel: "evalkit.pipelines.command",
 }
+_CHECKED = (ImportedModel, FunctionModel, CommandModel)  # their modules have check(spec, requests)
+
+
+def check(spec: ModelSpec, requests: Sequence[Request]) -> None:
+    """ModelError for what can be known of a located model before any weights are loaded.
+
+    Imported images are all there, decodable and of the right size; a function can be imported; a
+    command's program is there. What a checkpoint lacks is known when it is loaded.
+    """
+    if isinstance(spec, _CHECKED):
+        import_module(_LOADERS[type(spec)]).check(spec, requests)
 
 
 def load_pipeline(spec: ModelSpec, device: str | None = None) -> Pipeline:
     """The model of `spec`, loaded on `device` (`cpu`, `cuda`, `cuda:N`, `mps`; None: the best one).
 
-    Raises ModelError, one sentence, where a package, a checkpoint or the device is missing.
+    The device is that of checkpoints; a function or a command chooses its own. Raises ModelError,
+    one sentence, where a package, a checkpoint or the device is missing.
     """
     try:
         load: Callable[..., Pipeline] = import_module(_LOADERS[type(spec)]).load
@@ -43,6 +69,22 @@ def require_device(device: str) -> None:
     except ModuleNotFoundError as error:
         raise _not_installed("device", error) from None
     resolve_device(device)
+
+
+def free_bytes(pipeline: Pipeline) -> int | None:
+    """Bytes that are free in the memory of the GPU that the model is on; None on other devices."""
+    device = str(pipeline.made_with.get("device", "cpu"))
+    if not device.startswith("cuda"):
+        return None
+    return import_module("evalkit.pipelines.devices").free_bytes(device)
+
+
+def count_gpus() -> int:
+    """How many GPUs this machine offers; 0 without the packages that use them."""
+    try:
+        return import_module("evalkit.pipelines.devices").count_gpus()
+    except ModuleNotFoundError:
+        return 0
 
 
 def _not_installed(where: str, error: ModuleNotFoundError) -> ModelError:

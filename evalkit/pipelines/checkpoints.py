@@ -28,17 +28,17 @@ _REMEDIES = (  # the first that fits; a gated repository is also one that was no
 _REACH_SECONDS = 10
 
 
-def locate(repository: str, where: str) -> str:
+def locate(repository: str, where: str, revision: str | None = None) -> str:
     """The folder or the hub name of a repository.
 
-    Raises ModelError where a folder does not exist, and where nothing of a hub repository is in the
-    cache and the hub cannot be reached.
+    Raises ModelError where a folder does not exist, and where nothing of a hub repository (with
+    `revision`: of that one) is in the cache and the hub cannot be reached.
     """
     path = checkpoint_path(repository)
     is_folder = path != repository or Path(path).is_absolute() or path.startswith(".")
     if is_folder and not Path(path).is_dir():
         raise ModelError(f'{where}: no folder "{path}" for repository "{repository}"; correct it')
-    if not Path(path).is_dir() and not _is_cached(path) and not _is_reachable(path):
+    if not (Path(path).is_dir() or _is_cached(path, revision) or _is_reachable(path)):
         raise ModelError(f'{where}: "{repository}" {_UNREACHABLE}')
     return path
 
@@ -68,7 +68,7 @@ def commit(path: str, revision: str | None, file: str) -> str | None:
 
 @contextmanager
 def loading(repository: str, where: str, memory: str = "this machine") -> Iterator[None]:
-    """Load quietly into a `memory`; what the library raises becomes a ModelError with its remedy."""
+    """Load quietly into a `memory`; what the library raises becomes a ModelError with a remedy."""
     try:
         with quiet():
             yield
@@ -101,10 +101,12 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _is_cached(path: str) -> bool:
-    """Whether anything of a hub repository is in the local cache."""
-    folder = repo_folder_name(repo_id=path, repo_type="model")
-    return (Path(constants.HF_HUB_CACHE) / folder / "snapshots").is_dir()
+def _is_cached(path: str, revision: str | None) -> bool:
+    """Whether anything of a hub repository (with `revision`: of that one) is in the cache."""
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=path, repo_type="model")
+    if revision is None:
+        return (folder / "snapshots").is_dir()
+    return (folder / "snapshots" / revision).is_dir() or (folder / "refs" / revision).is_file()
 
 
 def _is_reachable(path: str) -> bool:

@@ -41,6 +41,17 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     return "float32" if device.type == "cpu" else precision
 
 
+def free_bytes(device: str) -> int | None:
+    """Bytes that are free in the memory of a GPU of CUDA; None for any other device."""
+    found = torch.device(device)
+    return torch.cuda.mem_get_info(found)[0] if found.type == "cuda" else None
+
+
+def count_gpus() -> int:
+    """How many GPUs of CUDA this machine offers."""
+    return torch.cuda.device_count()
+
+
 def device_name(device: torch.device) -> str:
     """The device as a reader knows it: the GPU's name, or the processor's and its threads."""
     if device.type == "cuda":

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from evalkit.errors import ModelError, first_line
 from evalkit.models import FunctionModel
@@ -57,7 +57,7 @@ class FunctionPipeline:
     def _call(self, requests: Sequence[Request]) -> Any:
         arguments = dict(self._spec.arguments)
         if self._spec.input_images:
-            arguments["input_images"] = [_opened(request.input_image) for request in requests]
+            arguments["input_images"] = [self._opened(request) for request in requests]
         try:
             with _importable(self._spec.folder):
                 return self._function(
@@ -73,6 +73,17 @@ class FunctionPipeline:
                 ) from error
             raise ModelError(
                 f"{self._where}: failed ({first_line(error)}); correct the function"
+            ) from error
+
+    def _opened(self, request: Request) -> Image.Image:
+        """The prompt's input image, upright and RGB, in its own size."""
+        try:
+            with Image.open(request.input_image) as image:
+                return ImageOps.exif_transpose(image).convert("RGB")
+        except Exception as error:  # broken files fail in many ways, each the user's to mend
+            raise ModelError(
+                f'{self._where}: the input image of prompt "{request.prompt_id}" cannot be read '
+                f"({first_line(error)}); put an image file there"
             ) from error
 
     def _result(self, request: Request, result: Any) -> Rendered:
@@ -108,7 +119,8 @@ def _function(spec: FunctionModel) -> Callable[..., Any]:
     module_name, _, name = spec.callable.partition(":")
     where = f'models.{spec.name}: callable = "{spec.callable}"'
     with _importable(spec.folder):
-        _refuse_namesake(module_name.partition(".")[0], where)
+        invalidate_caches()  # the file may be newer than what Python remembers of its folder
+        _refuse_namesake(module_name, where)
         try:
             module = import_module(module_name)
         except Exception as error:  # the user's own code runs as it is imported
@@ -141,15 +153,27 @@ def _refuse_arguments(function: Callable[..., Any], spec: FunctionModel, where: 
         return
 
 
-def _refuse_namesake(package: str, where: str) -> None:
+def _refuse_namesake(module: str, where: str) -> None:
     """Python loads one module of a name: another study's must not stand in for this one's."""
-    loaded = getattr(sys.modules.get(package), "__spec__", None)
-    found = PathFinder.find_spec(package) if loaded else None
-    if loaded and found and found.origin != loaded.origin:
+    loaded = getattr(sys.modules.get(module), "__spec__", None)
+    found = _module_file(module)
+    if loaded and found and found != loaded.origin:
         raise ModelError(
-            f"{where}: {found.origin} has the name of {loaded.origin}, which is loaded already; "
-            "rename it, or run each study in a process of its own"
+            f"{where}: {found} has the name of {loaded.origin}, which is loaded already; rename "
+            "it, or run each study in a process of its own"
         )
+
+
+def _module_file(module: str) -> str | None:
+    """The file that would be loaded now; None where there is none."""
+    spec, places = None, None
+    parts = module.split(".")
+    for n in range(1, len(parts) + 1):
+        spec = PathFinder.find_spec(".".join(parts[:n]), places)
+        if spec is None:
+            return None
+        places = list(spec.submodule_search_locations or [])
+    return spec.origin
 
 
 @contextmanager
@@ -172,11 +196,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """Told by the name of the kind: torch's, without loading it for a function without it."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     return not kinds.isdisjoint({"MemoryError", "OutOfMemoryError"})
-
-
-def _opened(file: Path | None) -> Image.Image:
-    with Image.open(file) as image:
-        return image.convert("RGB")
 
 
 def _source_sha256(function: Callable[..., Any]) -> str | None:

@@ -38,7 +38,7 @@ class ImportedImages:
         self._where = f"models.{spec.name}"
         self.made_with: dict[str, Any] = {
             "pipeline": "imported",
-            "images": spec.images,
+            "files": spec.images,
             "versions": versions("pillow"),
         }
 

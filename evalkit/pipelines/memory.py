@@ -17,7 +17,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     if isinstance(error, UnboundLocalError):
-        # SanaSprintPipeline swallows the error of a decoding that does not fit, then misses `image`.
+        # SanaSprintPipeline swallows the error of decoding, then misses what was decoded.
         return "'image'" in str(error)
     return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
 

@@ -25,7 +25,8 @@ class Rendered:
     """An image, or the reason why there is none.
 
     `status` is one of `tables.IMAGE_STATUSES`: `filtered` by the checkpoint's own safety filter,
-    `failed` where the pixels are not finite or all black. `image` (RGB) is there only for `ok`.
+    `failed` where the pixels are not finite or all black, or a function gave none. `image` (RGB) is
+    there only for `ok`.
     """
 
     status: str

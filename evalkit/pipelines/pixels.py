@@ -19,6 +19,10 @@ def read_image(file: Path, spec: ModelSpec, where: str) -> Image.Image:
     """The image in a PNG, JPEG or WebP file, as `rgb` gives it; ModelError where there is none."""
     try:
         with Image.open(file, formats=_FORMATS) as image:
+            if image.format == "PNG" and _png_depth(file) > 8:
+                raise ModelError(
+                    f"{where}: has {_png_depth(file)} bits per colour; allowed are 8; convert it"
+                )
             image.load()
             return rgb(image, spec, where)
     except ModelError:
@@ -56,6 +60,12 @@ def rgb(image: Image.Image, spec: ModelSpec, where: str) -> Image.Image:
             "study.toml"
         )
     return Image.fromarray(np.asarray(upright.convert("RGB")))  # without its metadata
+
+
+def _png_depth(file: Path) -> int:
+    """Bits per colour; Pillow cuts 16 of them to 8 and says nothing."""
+    with file.open("rb") as stream:
+        return stream.read(25)[24]  # after signature, length, name, width, height (IHDR)
 
 
 def rendered(image: Image.Image) -> Rendered:

@@ -1,0 +1,282 @@
+"""Pipelines one after another, as DeepFloyd IF: an image from the text, then larger and larger."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import torch
+from diffusers.pipelines.deepfloyd_if.safety_checker import IFSafetyChecker
+from transformers import CLIPConfig, CLIPImageProcessor
+
+from evalkit.errors import ModelError, first_line
+from evalkit.models import CascadeModel
+from evalkit.models.kinds import Stage
+from evalkit.pipelines.checkpoints import commit, loading, locate, quiet
+from evalkit.pipelines.devices import device_name, resolve_device, resolve_precision
+from evalkit.pipelines.memory import free_memory, is_out_of_memory
+from evalkit.pipelines.noise import noise_seed
+from evalkit.pipelines.pipeline import OutOfMemoryError, Rendered, Request
+from evalkit.pipelines.tensors import finished
+from evalkit.pipelines.versions import versions
+
+_FIRST = "IFPipeline"
+_PIXELS = "IFSuperResolutionPipeline"  # shares the text embeddings of the first stage
+_LATENT = "StableDiffusionUpscalePipeline"  # reads the text itself
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A stage, the name of its library pipeline, and the pipeline."""
+
+    stage: Stage
+    kind: str
+    pipeline: Any
+
+
+class _SafetyChecker(IFSafetyChecker):
+    """The library's, made ready as transformers 5 wants it (diffusers 0.42 misses the call)."""
+
+    def __init__(self, config: CLIPConfig) -> None:
+        super().__init__(config)
+        self.post_init()
+
+
+class _Filter:
+    """The safety filter of one stage: why it withholds an image."""
+
+    def __init__(self, number: int, checker: IFSafetyChecker, extractor: Any) -> None:
+        self._number, self._checker, self._extractor = number, checker, extractor
+
+    def withheld(self, images: torch.Tensor) -> list[str]:
+        """A reason for each of n x 3 x height x width in [0, 1]; empty where it is let pass."""
+        pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+        shown = diffusers.DiffusionPipeline.numpy_to_pil(pixels)
+        seen = self._extractor(shown, return_tensors="pt").pixel_values
+        _, unsafe, watermarked = self._checker(
+            images=pixels.copy(),  # it blackens what it finds
+            clip_input=seen.to(self._checker.device, self._checker.dtype),
+        )
+        said = {(True, False): "unsafe", (False, True): "watermarked"}
+        return [
+            f"the safety filter of stage {self._number}: {said.get(flags, 'unsafe, watermarked')}"
+            if any(flags)
+            else ""
+            for flags in zip(unsafe, watermarked, strict=True)
+        ]
+
+
+class CascadePipeline:
+    """The stages of one CascadeModel; a `Pipeline`.
+
+    As the model card of IF has it: the prompts are encoded once for the stages in pixels, images
+    go from stage to stage without rounding, and the last one is looked at by the safety filter, its
+    own or that of the nearest stage before it.
+    """
+
+    timed = True
+
+    def __init__(
+        self,
+        spec: CascadeModel,
+        stages: Sequence[_Loaded],
+        safety: _Filter | None,
+        made_with: dict[str, Any],
+    ) -> None:
+        self._spec, self._stages, self._filter = spec, stages, safety
+        self.made_with = made_with
+
+    def render(self, requests: Sequence[Request]) -> list[Rendered]:
+        """One result per request, in order.
+
+        Raises OutOfMemoryError where they do not fit into the memory at once, ModelError where the
+        library refuses.
+        """
+        if not requests:
+            return []
+        where = f"models.{self._spec.name}"
+        try:
+            with quiet(), torch.no_grad():
+                images = self._images(requests)
+                reasons = self._filter.withheld(images) if self._filter else [""] * len(images)
+                results = finished(images, [False] * len(images))
+        except Exception as error:  # the library's own checks of the settings, in many kinds
+            if not is_out_of_memory(error):
+                raise ModelError(
+                    f"{where}: the stages cannot make images with these settings "
+                    f"({first_line(error)}); correct them in study.toml"
+                ) from error
+        else:
+            return [
+                Rendered("filtered", reason=reason) if reason else result
+                for result, reason in zip(results, reasons, strict=True)
+            ]
+        # Outside the handler: the error holds the tensors of the call that failed.
+        free_memory()
+        raise OutOfMemoryError(
+            f"{where}: out of memory with {len(requests)} images in one call; lower the batch size"
+        )
+
+    def close(self) -> None:
+        """Give the device's memory back; the pipeline cannot render afterwards."""
+        self._stages, self._filter = (), None
+        free_memory()
+
+    def _images(self, requests: Sequence[Request]) -> torch.Tensor:
+        """n x 3 x height x width numbers in [0, 1]."""
+        prompts = [request.prompt for request in requests]
+        generators = [
+            torch.Generator("cpu").manual_seed(noise_seed(request.prompt, request.seed))
+            for request in requests
+        ]
+        embeddings = self._embeddings(prompts)
+        image = None  # in [-1, 1] between the stages
+        for loaded in self._stages:
+            call = {
+                "num_inference_steps": loaded.stage.steps,
+                "guidance_scale": loaded.stage.guidance,
+                "generator": generators,
+                "output_type": "pt",
+            }
+            if loaded.stage.noise_level is not None:
+                call["noise_level"] = loaded.stage.noise_level
+            if loaded.kind == _LATENT:
+                # In [0, 1]: the library takes a batch without dark pixels in [-1, 1] for such.
+                call |= {"image": _unit(image), "prompt": prompts, **self._negative(len(prompts))}
+                image = loaded.pipeline(**call).images.float() * 2 - 1
+            else:
+                call |= embeddings if image is None else {**embeddings, "image": image}
+                image = loaded.pipeline(**call).images
+        return _unit(image)
+
+    def _embeddings(self, prompts: list[str]) -> dict[str, torch.Tensor]:
+        """The prompts as the text encoder of the first stage has them, each encoded once."""
+        encode = self._stages[0].pipeline.encode_prompt
+        distinct = list(dict.fromkeys(prompts))
+        found, _ = encode(distinct, do_classifier_free_guidance=False)
+        negative, _ = encode([self._spec.negative_prompt], do_classifier_free_guidance=False)
+        return {
+            "prompt_embeds": found[[distinct.index(prompt) for prompt in prompts]],
+            "negative_prompt_embeds": negative.expand(len(prompts), -1, -1),
+        }
+
+    def _negative(self, n: int) -> dict[str, Any]:
+        text = self._spec.negative_prompt
+        return {"negative_prompt": [text] * n} if text else {}
+
+
+def load(spec: CascadeModel, device: str | None) -> CascadePipeline:
+    """Load every stage; ModelError, one sentence, where one cannot be loaded or does not fit."""
+    started = time.perf_counter()
+    where = f"models.{spec.name}"
+    target = resolve_device(device)
+    precision = resolve_precision(spec.precision, target)
+    paths = [locate(stage.repository, where) for stage in spec.stages]
+    indexes = [_index(stage, path, where) for stage, path in zip(spec.stages, paths, strict=True)]
+    kinds = [index.get("_class_name", "folder without a pipeline") for index in indexes]
+    _check_kinds(spec, kinds, where)
+    stages, safety = [], None
+    for number, (stage, path) in enumerate(zip(spec.stages, paths, strict=True), start=1):
+        kind, index = kinds[number - 1], indexes[number - 1]
+        with loading(stage.repository, where, device_name(target)):
+            pipeline = _pipeline(stage, path, kind, getattr(torch, precision)).to(target)
+            stages.append(_Loaded(stage, kind, pipeline))
+            if _safety_checker(index) is not None:
+                checker, extractor = _filter(stage, path, getattr(torch, precision))
+                safety = _Filter(number, checker.to(target), extractor)
+    _check_size(spec, stages, where)
+    schedulers = [loaded.pipeline.scheduler for loaded in stages]
+    made_with = {
+        "pipeline": " -> ".join(kinds),
+        "device": str(target),
+        "device_name": device_name(target),
+        "precision": precision,
+        "scheduler": " -> ".join(type(scheduler).__name__ for scheduler in schedulers),
+        "scheduler_config": [
+            {key: value for key, value in scheduler.config.items() if not key.startswith("_")}
+            for scheduler in schedulers
+        ],
+        "commit": [
+            commit(path, stage.revision, "model_index.json")
+            for stage, path in zip(spec.stages, paths, strict=True)
+        ],
+        "watermark": "none drawn: a visible one would tell annotators the model",
+        "versions": versions("torch", "diffusers", "transformers", "safetensors"),
+        "load_seconds": round(time.perf_counter() - started, 3),
+    }
+    return CascadePipeline(spec, stages, safety, made_with)
+
+
+def _index(stage: Stage, path: str, where: str) -> dict[str, Any]:
+    """The classes of a checkpoint's parts; ModelError on a safety filter of another kind."""
+    with loading(stage.repository, where):
+        index = diffusers.DiffusionPipeline.load_config(path, revision=stage.revision)
+    checker = _safety_checker(index)
+    if checker not in (None, "IFSafetyChecker"):
+        raise ModelError(
+            f'{where}: "{stage.repository}" has the safety filter {checker}; allowed in a cascade '
+            "is IFSafetyChecker, or none; name another checkpoint"
+        )
+    return index
+
+
+def _safety_checker(index: dict[str, Any]) -> str | None:
+    return (index.get("safety_checker") or [None, None])[1]
+
+
+def _check_kinds(spec: CascadeModel, kinds: Sequence[str], where: str) -> None:
+    """ModelError where a checkpoint is none that can stand in its place of a cascade."""
+    for number, (stage, kind) in enumerate(zip(spec.stages, kinds, strict=True), start=1):
+        allowed = (_FIRST,) if number == 1 else (_PIXELS, _LATENT)
+        if kind not in allowed:
+            raise ModelError(
+                f'{where}: stage {number}, "{stage.repository}", is a {kind}; allowed there is '
+                f"{' or '.join(allowed)}; name such a checkpoint"
+            )
+
+
+def _pipeline(stage: Stage, path: str, kind: str, dtype: torch.dtype) -> Any:
+    without = {"safety_checker": None, "feature_extractor": None, "watermarker": None}
+    if kind == _PIXELS:
+        without["text_encoder"] = None  # the first stage has the same
+    pipeline = getattr(diffusers, kind).from_pretrained(
+        path, revision=stage.revision, variant=stage.variant, dtype=dtype, **without
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _filter(stage: Stage, path: str, dtype: torch.dtype) -> tuple[IFSafetyChecker, Any]:
+    checker = _SafetyChecker.from_pretrained(
+        path,
+        subfolder="safety_checker",
+        revision=stage.revision,
+        variant=stage.variant,
+        dtype=dtype,
+    )
+    extractor = CLIPImageProcessor.from_pretrained(
+        path, subfolder="feature_extractor", revision=stage.revision
+    )
+    return checker, extractor
+
+
+def _check_size(spec: CascadeModel, stages: Sequence[_Loaded], where: str) -> None:
+    """ModelError where the last stage makes another size than the model is said to have."""
+    side = 0
+    for loaded in stages:
+        pipeline = loaded.pipeline
+        if loaded.kind == _LATENT:
+            side = side // pipeline.vae_scale_factor * pipeline.vae_scale_factor**2
+        else:
+            side = pipeline.unet.config.sample_size
+    if (spec.width, spec.height) != (side, side):
+        raise ModelError(
+            f"{where}: its stages make images of {side}x{side} px, and width x height are "
+            f"{spec.width}x{spec.height}; write width = {side} and height = {side}"
+        )
+
+
+def _unit(image: torch.Tensor) -> torch.Tensor:
+    """From [-1, 1] to [0, 1], in float32: 16 bits would round what a stage hands on."""
+    return (image.float() / 2 + 0.5).clamp(0, 1)
