@@ -60,11 +60,13 @@ class Conditioning:
         if new:
             rows.update(zip(new, self._encoded(new), strict=True))
         self._kept = rows
-        stacked = {
+        stacked: dict[str, Any] = {
             name: torch.cat([rows[prompt][name] for prompt in prompts]) for name in rows[prompts[0]]
         }
         if "negative_prompt" not in self._takes:  # FLUX, which encodes it in its call
-            stacked.update(self._negative_text(len(prompts)))
+            return stacked | self._negative_text(len(prompts))
+        if "negative_prompt_embeds" in stacked:
+            stacked["negative_prompt"] = None  # SanaPipeline's own is "", too much beside them
         return stacked
 
     @torch.no_grad()

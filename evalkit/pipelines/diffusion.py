@@ -17,7 +17,7 @@ from evalkit.pipelines.conditioning import Conditioning
 from evalkit.pipelines.devices import device_name, resolve_device, resolve_precision
 from evalkit.pipelines.library_call import call_settings
 from evalkit.pipelines.loading import load_library_pipeline, part_commits
-from evalkit.pipelines.memory import free_memory, is_out_of_memory
+from evalkit.pipelines.memory import forget_frames, free_memory, is_out_of_memory
 from evalkit.pipelines.noise import noise_seed
 from evalkit.pipelines.pipeline import OutOfMemoryError, Rendered, Request
 from evalkit.pipelines.tensors import finished, input_image
@@ -87,17 +87,18 @@ class DiffusionPipeline:
         except ModelError:
             raise
         except Exception as error:  # the library's own checks of the settings, in many kinds
-            if not is_out_of_memory(error):
-                raise ModelError(
-                    f"{self._where}: the checkpoint cannot make images with these settings "
-                    f"({first_line(error)}); correct them in study.toml"
+            forget_frames(error)
+            if is_out_of_memory(error):
+                free_memory()
+                raise OutOfMemoryError(
+                    f"{self._where}: out of memory with {len(requests)} images of "
+                    f"{self._spec.width}x{self._spec.height} in one call; lower the batch size, or "
+                    "use a device with more"
                 ) from error
-        # Outside the handler: the error holds the tensors of the call that failed.
-        free_memory()
-        raise OutOfMemoryError(
-            f"{self._where}: out of memory with {len(requests)} images of {self._spec.width}x"
-            f"{self._spec.height} in one call; lower the batch size, or use a device with more"
-        )
+            raise ModelError(
+                f"{self._where}: the checkpoint cannot make images with these settings "
+                f"({first_line(error)}); correct them in study.toml"
+            ) from error
 
     def _input_images(self, requests: Sequence[Request]) -> dict[str, Any]:
         spec = self._spec
@@ -141,8 +142,18 @@ def _one_or_all(generators: list[torch.Generator]) -> torch.Generator | list[tor
 
 def load(spec: DiffusionModel, device: str | None) -> DiffusionPipeline:
     """Load the checkpoint and its replaced parts; ModelError, one sentence, on failure."""
+    try:
+        return _load(spec, resolve_device(device))
+    except ModelError as error:
+        if error.__cause__ is None or not is_out_of_memory(error.__cause__):
+            raise
+        said = str(error)
+    free_memory()
+    raise ModelError(said)  # a new one: the first holds what was loaded until then
+
+
+def _load(spec: DiffusionModel, target: torch.device) -> DiffusionPipeline:
     started = time.perf_counter()
-    target = resolve_device(device)
     library = load_library_pipeline(spec, computed_in(spec, target))
     made_with = {**equip(spec, library, target), **part_commits(spec)}
     made_with["load_seconds"] = round(time.perf_counter() - started, 3)
@@ -166,6 +177,7 @@ def equip(spec: DiffusionModel, library: Any, device: torch.device) -> dict[str,
         if spec.vae_precision:
             _autoencode_in(library, getattr(torch, vae_precision))
         library.to(device)
+        _fix_device(library, device)
         accelerated = accelerate(library, device, spec.compile, where)
     return {
         "pipeline": type(library).__name__,
@@ -179,6 +191,17 @@ def equip(spec: DiffusionModel, library: Any, device: torch.device) -> dict[str,
         **accelerated,
         "versions": versions(*_LIBRARIES),
     }
+
+
+def _fix_device(library: Any, device: torch.device) -> None:
+    """Let `library` know where it runs.
+
+    Else it asks every module of every part, twice in a call: for SDXL 8 ms each time, in which a
+    GPU waits that needs hardly longer for the image.
+    """
+    kind = type(library)
+    known = {"_execution_device": device, "__module__": kind.__module__}
+    library.__class__ = type(kind.__name__, (kind,), known)
 
 
 def _autoencode_in(library: Any, dtype: torch.dtype) -> None:

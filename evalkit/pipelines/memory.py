@@ -1,6 +1,7 @@
 """Whether an error says that memory ran out: each device and library says it in its own way."""
 
 import gc
+import traceback
 
 import torch
 
@@ -20,6 +21,14 @@ def is_out_of_memory(error: BaseException) -> bool:
         # SanaSprintPipeline swallows the error of decoding, then misses what was decoded.
         return "'image'" in str(error)
     return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of the tensors in the frames of an error, so that it can be kept without them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
 
 
 def free_memory() -> None:

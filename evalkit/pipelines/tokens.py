@@ -34,9 +34,9 @@ def load_text_window(spec: ModelSpec) -> TextWindow | None:
 
     The limit of a CLIP tokenizer is its own; for others it is what the pipeline's call is told,
     `max_sequence_length` of `call_settings` or its default (T5: FLUX 512, Stable Diffusion 3 256;
-    Gemma: Sana 300, of which its instruction takes one). A cascade's text is that of its first stage. Texts are counted as given:
-    without the lower case that some pipelines make of them. Raises ModelError where a tokenizer
-    cannot be loaded.
+    Gemma: Sana 300, of which its instruction takes one). A cascade's text is that of its first
+    stage. Texts are counted as given: without the lower case that some pipelines make of them.
+    Raises ModelError where a tokenizer cannot be loaded.
     """
     if isinstance(spec, CascadeModel):
         repository, revision, settings = spec.stages[0].repository, spec.stages[0].revision, {}

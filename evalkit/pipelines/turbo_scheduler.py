@@ -36,7 +36,7 @@ class TurboScheduler(EulerAncestralDiscreteScheduler):
                 f"TurboScheduler is for models of {_GRID} training timesteps, "
                 f"not {self.config.num_train_timesteps}"
             )
-        super().set_timesteps(num_inference_steps, device)  # for its bookkeeping
+        super().set_timesteps(num_inference_steps)  # for its bookkeeping
         timesteps = _GRID - 1 - np.array(SUB_STEPS[:num_inference_steps])
         kept = self.alphas_cumprod[timesteps].double()
         sigmas = ((1 - kept) / kept).sqrt()
