@@ -41,6 +41,10 @@ ENTRIES = {  # the systems that a study has to be able to name, and the entries 
     "stable-diffusion-3.5-large-turbo": ["sd-3-5-large-turbo"],
 }
 PIPELINES = {  # what the checkpoints name in their model_index.json
+    "amused/amused-512": "AmusedPipeline",
+    "Efficient-Large-Model/Sana_Sprint_1.6B_1024px_diffusers": "SanaSprintPipeline",
+    "black-forest-labs/FLUX.1-schnell": "FluxPipeline",
+    "stabilityai/stable-diffusion-3.5-large-turbo": "StableDiffusion3Pipeline",
     "built-in:scenes-base": "StableDiffusionPipeline",
     "stabilityai/sdxl-turbo": "StableDiffusionXLPipeline",
     "stabilityai/stable-diffusion-xl-base-1.0": "StableDiffusionXLPipeline",
@@ -63,7 +67,8 @@ def diffusion_entries():
 
 def call_of(spec):
     """The arguments of the pipeline's call with their defaults."""
-    name = spec.pipeline_class or PIPELINES[spec.repository]
+    name = spec.pipeline_class
+    assert name == PIPELINES[spec.repository]
     if spec.strength is not None:
         name = name.replace("Pipeline", "Img2ImgPipeline")
     return inspect.signature(getattr(diffusers, name).__call__).parameters
