@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint scenes setup browser
+.PHONY: demo test bench lint scenes setup browser
 
 demo: .venv/.installed ## the whole chain on built-in models, then vote yourself
 	$(BIN)/evalkit demo
@@ -11,6 +11,9 @@ test: .venv/.installed browser ## every test, one of them in a real browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
+
+bench: .venv/.installed ## speed against the plain library, added to benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/generation.py
 
 setup: .venv/.installed
 

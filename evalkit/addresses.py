@@ -13,6 +13,9 @@ from typing import Any
 from evalkit.errors import StudyError
 
 _TOGETHER = 128  # requests under way at once in `get_all`
+_OPTIONS = {"use_listings_cache": False}  # else another process's files would never be seen
+_S3 = ("s3", "s3a")
+_OPTIONS_S3 = {"max_concurrency": 1}  # else it asks for the size of every file before it reads it
 
 
 def open_address(address: str, where: str) -> Path:
@@ -27,17 +30,16 @@ def open_address(address: str, where: str) -> Path:
         path = UPath(address)
         if path.protocol in ("", "file", "local"):
             return Path(path.path)
-        # Listings are kept by default: another process's files would never be seen.
-        path = UPath(address, use_listings_cache=False)
+        path = UPath(address, **_OPTIONS, **(_OPTIONS_S3 if path.protocol in _S3 else {}))
         _ = path.fs
     except ImportError as error:  # fsspec names the package to install in its message
         raise StudyError(
             f'{where} = "{address}": a package for such addresses is not installed '
-            f'({_first_line(error)}); run pip install "evalkit[remote]" (gs:// needs gcsfs too)'
+            f'({_said(error)}); run pip install "evalkit[remote]" (gs:// needs gcsfs too)'
         ) from None
     except Exception as error:  # unknown kinds and each file system's own refusals
         raise StudyError(
-            f'{where} = "{address}": cannot be used ({_first_line(error)}); allowed are addresses '
+            f'{where} = "{address}": cannot be used ({_said(error)}); allowed are addresses '
             "that fsspec knows, such as s3://bucket/folder; correct it"
         ) from None
     return path
@@ -58,6 +60,12 @@ def get(path: Any) -> bytes:
     """The bytes at `path`; FileNotFoundError where there are none."""
     with reached(path):
         return path.fs.cat_file(path.path)
+
+
+def is_there(path: Any) -> bool:
+    """Whether a file lies at `path`."""
+    with reached(path):
+        return path.fs.isfile(path.path)
 
 
 def get_all(paths: Sequence[Any]) -> list[bytes | None]:
@@ -99,7 +107,7 @@ def reached(path: Any) -> Iterator[None]:
             (number for kind, number in _NUMBERS if isinstance(error, kind)),
             getattr(error, "errno", None) or errno.EIO,
         )
-        raise OSError(number, _first_line(error), str(path)) from error
+        raise OSError(number, _said(error), str(path)) from error
 
 
 _NUMBERS = ((FileNotFoundError, errno.ENOENT), (PermissionError, errno.EACCES))
@@ -114,6 +122,6 @@ def _bytes(answer: bytes | Exception, path: Any) -> bytes | None:
     return answer
 
 
-def _first_line(error: BaseException) -> str:
+def _said(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

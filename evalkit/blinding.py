@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from evalkit import tables
 from evalkit.errors import StudyError
+from evalkit.files import openable
 
 CANVAS_COLOUR = (128, 128, 128)  # fills what an image that is not square leaves free
 _CELLS = 16  # a pixelated foil is a mosaic of so many cells a side: plainly worse at any size
@@ -26,7 +27,7 @@ def public_png(image: Path, viewing_size: int, treatment: Treatment = "plain") -
     Raises StudyError on a file that is missing or no image.
     """
     try:
-        with Image.open(image) as opened:
+        with Image.open(openable(image)) as opened:
             decoded = ImageOps.exif_transpose(opened).convert("RGBA")
     except (FileNotFoundError, UnidentifiedImageError, OSError) as error:
         raise StudyError(

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from evalkit.store import Store, create_store, open_store
 from evalkit.study_folder import StudyFolder
 
 _TOKEN_BYTES = 16
+_READERS = 16  # threads: the images may lie on an object store
 
 
 def open_collection(folder: StudyFolder, now: str) -> Store:
@@ -77,19 +79,29 @@ def _complete_images(folder: StudyFolder) -> pd.DataFrame:
     ok = images[images["status"] == "ok"]
     files = [folder.images / name for name in ok["file_name"]]
     wanted = len(folder.study.wanted_images(folder.read_prompts()))
-    missing = wanted - len(images) + sum(not file.is_file() for file in files)
+    with ThreadPoolExecutor(_READERS) as threads:
+        hashes = list(threads.map(_hash_of, files))
+    missing = wanted - len(images) + hashes.count(None)
     if missing:
         raise StudyError(
             f"{folder.root}: {missing} of {wanted} images are missing; a study needs all of "
             f"them before the first vote; run: evalkit generate {folder.root}"
         )
-    for file, sha256 in zip(files, ok["sha256"], strict=True):
-        if file_sha256(file) != sha256:
+    for file, found, sha256 in zip(files, hashes, ok["sha256"], strict=True):
+        if found != sha256:
             raise StudyError(
                 f"{file}: is not the image that images.csv lists (another sha256); put that back, "
                 f"or make it again with: evalkit generate {folder.root}"
             )
     return images
+
+
+def _hash_of(file: Path) -> str | None:
+    """The SHA-256 of the file; None where there is none."""
+    try:
+        return file_sha256(file)
+    except (FileNotFoundError, IsADirectoryError):
+        return None
 
 
 def _store_plan(folder: StudyFolder, blinded: pd.DataFrame) -> None:

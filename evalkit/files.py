@@ -1,9 +1,11 @@
 """Files written whole or not at all: a reader never meets half a file."""
 
 import hashlib
+import io
 import json
 import os
 import re
+import secrets
 import socket
 import tempfile
 import time
@@ -54,6 +56,16 @@ def read_bytes(path: Path) -> bytes:
     return addresses.get(path) if addresses.is_remote(path) else path.read_bytes()
 
 
+def openable(path: Path) -> Path | io.BytesIO:
+    """What a library that opens files takes: the path itself, or of an object store its bytes."""
+    return io.BytesIO(addresses.get(path)) if addresses.is_remote(path) else path
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file lies there; OSError where an object store cannot be asked."""
+    return addresses.is_there(path) if addresses.is_remote(path) else path.is_file()
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of the file's bytes, in hex digits."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
@@ -86,6 +98,11 @@ def remove_leftovers(folder: Path) -> None:
         part = _PART.fullmatch(path.name)
         if part is not None and _is_left(path, part["host"], int(part["process"])):
             path.unlink(missing_ok=True)
+
+
+def part_name() -> str:
+    """A new name for a file that this process needs only as long as it runs; hidden."""
+    return f"{_part_prefix()}{secrets.token_hex(4)}.part"
 
 
 def _part_prefix() -> str:

@@ -6,9 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from evalkit import tables
-from evalkit.analysis import mean_scores, median_speeds, ratings, summary, win_rates
+from evalkit.analysis import (
+    bench_speeds,
+    mean_scores,
+    median_speeds,
+    ratings,
+    summary,
+    win_rates,
+)
 from evalkit.comparisons import attention_answers, read_imported, unblind
-from evalkit.errors import StudyError
+from evalkit.errors import StudyError, first_line, listed
 from evalkit.files import write_json
 from evalkit.lock import require_unchanged
 from evalkit.store import open_store
@@ -53,7 +60,7 @@ def analyze_study(folder: StudyFolder) -> dict[str, pd.DataFrame]:
         "comparisons": comparisons,
         **_estimates(comparisons),
         "scores": mean_scores(_read_scores(folder, images)),
-        "speed": median_speeds(images),
+        "speed": _speeds(folder, images),
     }
     for name in ("scores", "speed"):
         results[name] = tables.label_simulated(results[name], tables.is_simulated(comparisons))
@@ -89,6 +96,32 @@ def _estimates(comparisons: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _write(results: dict[str, pd.DataFrame], out: Path) -> None:
     for name, frame in results.items():
         tables.write(frame, out / f"{name}.csv", _TABLES[name])
+
+
+def _speeds(folder: StudyFolder, images: pd.DataFrame) -> pd.DataFrame:
+    """The latencies of bench.json where it is there; else the seconds per image of generation.
+
+    Raises StudyError where models were timed with other settings than those of the study.
+    """
+    if not folder.bench_file.is_file():
+        return median_speeds(images)
+    again = f"run: evalkit bench --study {folder.root}, or delete the file"
+    try:
+        bench = json.loads(folder.bench_file.read_text("utf-8"))
+        timed = {model["model"]: model["settings"] for model in bench["models"]}
+        speeds = bench_speeds(bench)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StudyError(
+            f"{folder.bench_file}: is not what evalkit bench writes ({first_line(error)}); {again}"
+        ) from None
+    settings = {model.name: model.settings() for model in folder.study.models}
+    other = [name for name in timed if settings.get(name) != timed[name]]
+    if other:
+        raise StudyError(
+            f"{folder.bench_file}: {listed(other)} timed with other settings than those of "
+            f"study.toml; {again}"
+        )
+    return speeds
 
 
 def _read_scores(folder: StudyFolder, images: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     field_validator,
 )
@@ -38,11 +39,34 @@ class _Part(BaseModel):
 
 
 class PromptSource(_Part):
-    """Where the prompts come from and how many are drawn."""
+    """Where the prompts come from, which of its rows count, and how many are drawn how.
+
+    `column` and its like name columns of the source that are called otherwise than ours; `config`,
+    `split` and `revision` are of a data set on the hub. `over_long` is about prompts that no text
+    encoder of some model reads whole.
+    """
 
     source: str
+    column: str | None = None
+    id_column: str | None = None
+    category_column: str | None = None
+    challenge_column: str | None = None
+    config: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    blanks: Literal["refuse", "drop"] = "refuse"
+    duplicates: Literal["refuse", "drop"] = "refuse"
+    over_long: Literal["keep", "refuse", "drop"] = "keep"
     n: int | None = Field(default=None, ge=1)
-    draw: Literal["first", "random"] = "first"
+    draw: Literal["first", "random", "stratified"] = "first"
+    stratify: Literal["category", "challenge", "both"] = "category"
+
+    @field_validator("stratify")
+    @classmethod
+    def _of_a_stratified_draw(cls, stratify: str, info: ValidationInfo) -> str:
+        if info.data.get("draw") in ("first", "random"):
+            raise ValueError(f'draw = "{info.data["draw"]}" has no strata; write "stratified"')
+        return stratify
 
 
 class ImageSettings(_Part):

@@ -28,6 +28,11 @@ class StudyFolder:
         """The drawn prompts (`tables.PROMPTS`), written by generation."""
         return self.root / "prompts.csv"
 
+    @property
+    def prompts_record(self) -> Path:
+        """How the prompts came to be: rows read and dropped, the draw, prompts that are cut."""
+        return self.root / "prompts.json"
+
     @cached_property
     def images(self) -> Path:
         """Folder of the generated images, one sub-folder per model.
@@ -50,6 +55,11 @@ class StudyFolder:
         """How the images were made: settings, versions, device per model; it goes with them."""
         there = self.root if self.study.images.address is None else self.images
         return there / "manifest.json"
+
+    @property
+    def bench_file(self) -> Path:
+        """How long each model takes, measured by itself; absent where it was not."""
+        return self.root / "bench.json"
 
     @property
     def pairs_file(self) -> Path:

@@ -18,6 +18,7 @@ TRIAL_KINDS = ("main", "repeat", "attention")
 IMAGE_STATUSES = ("ok", "failed", "filtered")
 FOILS = ("other_prompt", "pixelated")
 SIMULATED = "SIMULATED VOTES"
+SPEED_SOURCES = ("generation", "bench", "bench with random weights")
 
 FIRST_LINE = 2  # line of the first data row in a file with a header, as an editor counts it
 
@@ -218,6 +219,9 @@ SPEED = Table(
         *_text("model"),
         *_number("seconds_median", "seconds_low", "seconds_high"),
         *_count("n"),
+        Column("source", allowed=SPEED_SOURCES, required=False),
+        Column("batch_size", "integer", required=False, empty=True),
+        *_text("device_name", required=False, empty=True),
         _VOTE_SOURCE,
     ),
     key=("model",),

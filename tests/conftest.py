@@ -2,6 +2,21 @@
 
 import os
 
+import pytest
+
 # OpenMP threads that spin while they wait make a machine with other work several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """The miniature checkpoints of `tests.miniatures`, by name."""
+    from tests import miniatures
+
+    root = tmp_path_factory.mktemp("checkpoints")
+    miniatures.scenes_unet(root / "scenes_lcm", guided=True)
+    miniatures.scenes_unet(root / "scenes_turbo")
+    for name in ("sdxl", "lcm_sdxl_unet", "lora_sdxl", "scenes_base", "sd_turbo", "filtered_sd"):
+        getattr(miniatures, name)(root / name)
+    return {path.name: path for path in root.iterdir()}

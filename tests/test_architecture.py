@@ -13,6 +13,7 @@ FILES = sorted([*(ROOT / "evalkit").rglob("*.py"), *(ROOT / "study_app").rglob("
 # The longest name that fits a module decides its layer.
 LAYERS = {
     "evalkit": 0,  # public names, loaded on demand
+    "evalkit.addresses": 0,
     "evalkit.errors": 0,
     "evalkit.files": 0,
     "evalkit.tables": 0,
@@ -33,6 +34,7 @@ LAYERS = {
     "evalkit.simulate": 2,
     "evalkit.store": 2,
     "evalkit.wording": 2,
+    "evalkit.bench": 3,
     "evalkit.collection": 3,
     "evalkit.generation": 3,
     "evalkit.metrics.run": 3,
@@ -57,6 +59,9 @@ ROOMS = {  # who may import an outside thing
     "matplotlib": ("evalkit.report",),
     "jinja2": ("evalkit.report",),
     "typer": ("evalkit.cli",),
+    "ray": ("evalkit.generation.ray",),
+    "upath": ("evalkit.addresses",),
+    "fsspec": ("evalkit.addresses",),
 }
 
 PURE = ("evalkit.design", "evalkit.analysis", "evalkit.simulate")

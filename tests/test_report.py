@@ -371,3 +371,20 @@ def test_a_question_without_votes_is_named(study: StudyFolder) -> None:
     write_results(study, one, study.read_images())
     write_report(study, NOW)
     assert source(study).count("There are no votes on this question yet.") == 1
+
+
+def test_images_that_could_not_be_shown_are_counted_near_the_answer(study: StudyFolder) -> None:
+    write_report(study, NOW)
+    assert "could not be shown" not in source(study)  # every image is there
+    images = study.read_images()
+    model = images["model"].iloc[0]
+    own = images.index[images["model"] == model]
+    images.loc[own[0], "status"] = "failed"
+    images.loc[own[1:3], "status"] = "filtered"
+    tables.write(images, study.images_file, tables.IMAGES)
+    write_report(study, NOW)
+    said = f"{model}: 1 failed and 2 filtered of {len(own)} images; no pair with them was shown."
+    before, _, after = source(study).partition(said)
+    assert after
+    assert 'id="answer"' in before
+    assert 'id="win-rates"' not in before

@@ -38,6 +38,7 @@ def test_speeds_are_quartiles_of_the_timed_images():
     [row] = median_speeds(images).to_dict("records")
     assert row == {
         "model": "x", "seconds_median": 3, "seconds_low": 2, "seconds_high": 4, "n": 5,
+        "source": "generation",
     }  # fmt: skip
 
 

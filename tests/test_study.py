@@ -85,7 +85,7 @@ def test_every_preset_is_a_valid_study_named_by_its_folder(tmp_path):
         ("[models.scenes-base]", '[models.scenes-base]\ncatalogue = ["scenes-base"]',
          r"unknown model \"\['scenes-base'\]\"; the catalogue has"),
         ('draw = "first"', 'draw = "frist"',
-         'prompts.draw = "frist"; allowed are first, random; did you mean "first"'),
+         'prompts.draw = "frist"; allowed are first, random, stratified; did you mean "first"'),
         ('pairs = "all"', 'pairs = [["scenes-base", "scenes-tubro"]]',
          'unknown model "scenes-tubro".*did you mean "scenes-turbo"'),
         ('pairs = "all"', 'pairs = [["scenes-base", "scenes-base"]]', "paired with itself"),

@@ -1,8 +1,8 @@
 """Result tables from comparisons: win rates, ratings, mean scores. Pure: tables in, tables out."""
 
 from evalkit.analysis.ratings import ratings
-from evalkit.analysis.scores import mean_scores, median_speeds
+from evalkit.analysis.scores import bench_speeds, mean_scores, median_speeds
 from evalkit.analysis.summary import summary
 from evalkit.analysis.win_rates import win_rates
 
-__all__ = ["mean_scores", "median_speeds", "ratings", "summary", "win_rates"]
+__all__ = ["bench_speeds", "mean_scores", "median_speeds", "ratings", "summary", "win_rates"]

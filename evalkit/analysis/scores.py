@@ -1,6 +1,7 @@
-"""Mean metric score and median speed per model."""
+"""Mean metric score and speed per model."""
 
 from math import isfinite
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from evalkit.analysis.intervals import LEVEL
 
 MEAN_METHOD = "mean of prompt means, t over prompts"
 NO_INTERVAL = "no interval: one prompt, or no variation between prompts"
+_SECONDS = ("seconds_median", "seconds_low", "seconds_high")
 
 
 def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +51,7 @@ def _half_width(values: pd.Series) -> float:
 
 
 def median_speeds(images: pd.DataFrame) -> pd.DataFrame:
-    """Columns model, seconds_median, seconds_low, seconds_high, n: quartiles over a model's images.
+    """Columns model, seconds_median, seconds_low, seconds_high, n, source; quartiles over images.
 
     Seconds per image as measured during generation, a batch's time over its images; images without
     a time (those of a first batch, which warms up, and failed ones) do not count.
@@ -59,6 +61,27 @@ def median_speeds(images: pd.DataFrame) -> pd.DataFrame:
         (model, *np.quantile(part["seconds"].astype(float), [0.5, 0.25, 0.75]), len(part))
         for model, part in timed.groupby("model", sort=True)
     ]
-    return pd.DataFrame(
-        rows, columns=["model", "seconds_median", "seconds_low", "seconds_high", "n"]
-    )
+    columns = ["model", *_SECONDS, "n"]
+    return pd.DataFrame(rows, columns=columns).assign(source="generation")
+
+
+def bench_speeds(bench: dict[str, Any]) -> pd.DataFrame:
+    """The columns of `tables.SPEED` from the content of a bench.json; `n` counts timed calls.
+
+    The seconds of a whole call for one image, from prompt to pixels: median and quartiles. A model
+    without such a call (another batch size only, or out of memory) has no row.
+    """
+    source = "bench with random weights" if bench["random_weights"] else "bench"
+    rows = [
+        {
+            "model": model["model"],
+            **{key: batch["whole"][key] for key in (*_SECONDS, "n")},
+            "source": source,
+            "batch_size": 1,
+            "device_name": bench["hardware"]["device_name"],
+        }
+        for model in bench["models"]
+        for batch in model["batches"]
+        if batch["batch_size"] == 1 and "whole" in batch
+    ]
+    return pd.DataFrame(rows, columns=tables.SPEED.names[:-1])

@@ -4,18 +4,12 @@ import pandas as pd
 
 from evalkit.errors import StudyError
 from evalkit.generation.disk import usable
-from evalkit.generation.record import holds, image_file, is_intact, read_record
+from evalkit.generation.drawn import draw
+from evalkit.generation.record import Record
+from evalkit.generation.survey import Survey
 from evalkit.lock import has_votes, require_same_plan, require_unchanged
 from evalkit.models import ModelSpec
-from evalkit.prompts import draw_prompts, read_prompts
 from evalkit.study_folder import StudyFolder
-
-
-def draw(folder: StudyFolder) -> pd.DataFrame:
-    """The prompts of the study (`tables.PROMPTS`), drawn afresh from their source."""
-    source = folder.study.prompts
-    prompts = read_prompts(source.source, folder.root)
-    return draw_prompts(prompts, source.n, source.draw, folder.study.seed)
 
 
 def plan_images(folder: StudyFolder, prompts: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -28,23 +22,33 @@ def plan_images(folder: StudyFolder, prompts: pd.DataFrame | None = None) -> pd.
     Nothing is written. Raises StudyError where two models have the same settings, since their
     images would be the same, and where the study, its prompts or images changed after a vote.
     """
-    prompts = draw(folder) if prompts is None else prompts
+    return plan_with_records(folder, draw(folder).table if prompts is None else prompts)[0]
+
+
+def plan_with_records(
+    folder: StudyFolder, prompts: pd.DataFrame
+) -> tuple[pd.DataFrame, dict[str, Record]]:
+    """The plan, as `plan_images`, and the records that lie there, by image id."""
     _check_settings(folder.study.models)
     plan = folder.study.wanted_images(prompts)
     with usable(folder):
-        if not has_votes(folder):
-            return plan.assign(made=_recorded(folder, plan), sha256="")
-        require_same_plan(folder, prompts)
-        require_unchanged(folder)
-        images = folder.read_images().set_index("image_id")
-        plan["sha256"] = images.loc[plan["image_id"], "sha256"].to_numpy()
-        return plan.assign(made=_as_voted_on(folder, plan))
+        fixed = has_votes(folder)
+        if fixed:
+            require_same_plan(folder, prompts)
+            require_unchanged(folder)
+            images = folder.read_images().set_index("image_id")
+            plan["sha256"] = images.loc[plan["image_id"], "sha256"].to_numpy()
+        survey = Survey(folder, plan)
+        records = survey.read_records(plan)
+        made = survey.intact(plan, records)
+        return (plan if fixed else plan.assign(sha256="")).assign(made=made), records
 
 
 def describe_plan(folder: StudyFolder) -> str:
-    """What `generate` would do, a line per model and one for all of them."""
-    plan = plan_images(folder)
-    lines = []
+    """What `generate` would do: lines on the prompts, one per model and one for all of them."""
+    drawn = draw(folder)
+    plan = plan_images(folder, drawn.table)
+    lines = drawn.report([] if plan["made"].all() else drawn.measure(folder))
     for model in folder.study.models:
         made = plan.loc[plan["model"] == model.name, "made"]
         lines.append(
@@ -56,21 +60,6 @@ def describe_plan(folder: StudyFolder) -> str:
         f"(models {len(folder.study.models)}, prompts {prompts}, seeds {seeds})"
     )
     return "\n".join(lines)
-
-
-def _recorded(folder: StudyFolder, plan: pd.DataFrame) -> list[bool]:
-    made = []
-    for model, image_id in zip(plan["model"], plan["image_id"], strict=True):
-        record = read_record(folder.images / model, image_id)
-        made.append(record is not None and is_intact(folder.images / model, record))
-    return made
-
-
-def _as_voted_on(folder: StudyFolder, plan: pd.DataFrame) -> list[bool]:
-    return [
-        not row.sha256 or holds(image_file(folder.images / row.model, row.image_id), row.sha256)
-        for row in plan.itertuples()
-    ]
 
 
 def _check_settings(models: tuple[ModelSpec, ...]) -> None:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from evalkit import tables
 from evalkit.errors import EvalkitError, StudyError
+from evalkit.files import openable
 from evalkit.lock import has_votes, require_unchanged
 from evalkit.metrics.registry import Scorer, load_metric
 from evalkit.study_folder import StudyFolder
@@ -77,7 +78,7 @@ def _score_all(
 def _open(folder: StudyFolder, name: str) -> Image.Image:
     path = folder.images / name
     try:
-        with Image.open(path) as image:
+        with Image.open(openable(path)) as image:
             return image.convert("RGB")
     except OSError as error:
         raise StudyError(

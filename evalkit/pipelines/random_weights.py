@@ -97,11 +97,9 @@ def build(architecture: dict[str, Any], device: torch.device, dtype: torch.dtype
     scheduler = dict(architecture["scheduler"])
     parts["scheduler"] = getattr(diffusers, scheduler.pop("class"))(**scheduler)
     kind = getattr(diffusers, architecture["pipeline"])
-    # In TOML, which has no null, an empty text is a part that the checkpoint does not have.
-    settings = {key: value or None for key, value in architecture.get("settings", {}).items()}
-    absent = dict.fromkeys(set(getattr(kind, "_optional_components", ())) - parts.keys())
     takes = inspect.signature(kind.__init__).parameters
-    return kind(**{name: None for name in absent if name in takes}, **parts, **settings)
+    absent = [name for name in kind._optional_components if name in takes and name not in parts]
+    return kind(**dict.fromkeys(absent), **parts, **architecture.get("settings", {}))
 
 
 def make_part(part: dict[str, Any]) -> torch.nn.Module:

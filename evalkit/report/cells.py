@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from evalkit.report.figures import rank_range
+from evalkit.report.figures import rank_range, seconds_words
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
@@ -103,20 +103,24 @@ def score_sheet(scores: pd.DataFrame, stamp: str) -> Sheet:
 
 
 def speed_sheet(speed: pd.DataFrame, stamp: str) -> Sheet:
-    """Every row of `tables.SPEED`."""
+    """Every row of `tables.SPEED`; the caption says what the seconds are."""
+    is_bench = "source" in speed and (speed["source"] != "generation").any()
     cells: dict[str, Cell] = {
         "Model": lambda row: row["model"],
         "Median seconds": lambda row: decimal(row["seconds_median"], 3, "no times"),
         "Quartiles": lambda row: _range(
             row["seconds_low"], row["seconds_high"], lambda value: decimal(value, 3)
         ),
-        "images": lambda row: _count(row["n"]),
+        "calls" if is_bench else "images": lambda row: _count(row["n"]),
     }
+    devices = sorted(set(speed["device_name"])) if is_bench else []
     return _sheet(
-        "Seconds per image: a batch's time over its images, first batch left out",
+        f"S{seconds_words(speed).removeprefix('s')}, after warming up"
+        if is_bench
+        else "Seconds per image: a batch's time over its images, first batch left out",
         cells,
         speed,
-        [],
+        [f"Measured on {device}." for device in devices],
         1,
         stamp,
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from evalkit.errors import StudyError
+from evalkit.files import openable
 from evalkit.report.results import Results
 
 N_DRAWN, N_DISPUTED, N_ONE_SIDED = 6, 3, 3
@@ -94,7 +95,7 @@ def choose_pairs(votes: pd.DataFrame, seed: int) -> list[tuple[str, str]]:
 def thumbnail(path: Path) -> str:
     """The image as a data URI, its longer side at most 320 px; StudyError if it cannot be read."""
     try:
-        with Image.open(path) as opened:
+        with Image.open(openable(path)) as opened:
             image = opened.convert("RGB")
     except OSError as error:
         raise StudyError(

@@ -4,6 +4,8 @@ Each takes `stamp`, words that stand on the figure (SIMULATED VOTES), empty for 
 """
 
 from collections.abc import Iterable
+from textwrap import fill
+from typing import Any
 
 import pandas as pd
 from matplotlib import rc_context
@@ -33,6 +35,11 @@ STYLE = {
 }
 _TOP, _BOTTOM, _LEFT, _RIGHT = 0.45, 0.5, 0.12, 0.12  # margins, inches
 _NAME_LENGTH = 20
+_SECONDS = {  # by source
+    "generation": "seconds per image while the study's images were made",
+    "bench": "seconds from prompt to pixels, one image at a time",
+    "bench with random weights": "seconds for one image, timed with RANDOM WEIGHTS",
+}
 _ON_CARD = {"facecolor": CARD, "edgecolor": "none", "pad": 0.8}  # hides the grid behind words
 
 
@@ -77,18 +84,19 @@ def score_figure(scores: pd.DataFrame, stamp: str = "") -> Figure:
 
 
 def speed_figure(ratings: pd.DataFrame, speed: pd.DataFrame, stamp: str = "") -> Figure:
-    """Preference against speed: ratings of one question over the median seconds per image.
+    """Preference against speed: ratings of one question over median seconds, on a log scale.
 
-    Takes `tables.RATINGS` and `tables.SPEED`; models that lack either are left out. Whiskers are
-    the interval of the rating and the quartiles of the seconds; the seconds are on a log scale.
+    Takes `tables.RATINGS` and `tables.SPEED`, all of whose rows have one source; the axis says
+    which. Models that lack either are left out. Whiskers are the interval of the rating (where
+    there is none, the words beside the name say why) and the quartiles of the seconds.
     """
     with rc_context(STYLE):
         both = ratings.merge(speed, on="model").dropna(subset=["rating", "seconds_median"])
         figure = Figure(figsize=(WIDTH, 3.3))
-        axes = figure.add_axes((0.16, 0.15, 0.81, 0.73))
+        axes = figure.add_axes((0.16, 0.18, 0.81, 0.7))
         _title(figure, _one(ratings["question_id"]), stamp)
         axes.set_xscale("log")
-        axes.set_xlabel("seconds per image (median; log scale)")
+        axes.set_xlabel(f"{seconds_words(speed)}\n(median and quartiles; log scale)")
         axes.set_ylabel("Bradley-Terry rating")
         axes.axhline(0, color=GRID, linewidth=1, zorder=0)
         axes.errorbar(
@@ -107,6 +115,11 @@ def speed_figure(ratings: pd.DataFrame, speed: pd.DataFrame, stamp: str = "") ->
         _label_points(axes, both)
         axes.spines[["top", "right"]].set_visible(False)
         return figure
+
+
+def seconds_words(speed: pd.DataFrame) -> str:
+    """What the seconds of `tables.SPEED` are, by their one source; ValueError where they differ."""
+    return _SECONDS[_one(speed["source"])] if "source" in speed else _SECONDS["generation"]
 
 
 def rank_range(low: float, high: float) -> str:
@@ -234,7 +247,8 @@ def _spread(axes: Axes, both: pd.DataFrame) -> None:
         axes.text(0.5, 0.5, "not estimated", ha="center", color=MUTED, transform=axes.transAxes)
         return
     low, high = both["seconds_median"].min(), both["seconds_median"].max()
-    axes.set_xlim(low / 2, high * 2)
+    least, most = both["seconds_low"].min(), both["seconds_high"].max()
+    axes.set_xlim(min(low / 2, least / 1.1), max(high * 2, most * 1.1))
     ticks = [m * 10.0**e for e in range(-5, 6) for m in (1, 2, 5)]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -248,12 +262,21 @@ def _label_points(axes: Axes, both: pd.DataFrame) -> None:
     for row in both.itertuples():
         left_half = row.seconds_median <= middle
         axes.annotate(
-            short_name(row.model),
+            "\n".join(filter(None, [short_name(row.model), _why_no_interval(row)])),
             (row.seconds_median, row.rating),
             xytext=(9 if left_half else -9, 6),
             textcoords="offset points",
             ha="left" if left_half else "right",
         )
+
+
+def _why_no_interval(row: Any) -> str:
+    """The clause of a rating's method that says why it has no interval; empty where it has one."""
+    if pd.notna(row.ci_low) and pd.notna(row.ci_high):
+        return ""
+    clauses = [clause.strip() for clause in str(getattr(row, "method", "")).split(";")]
+    why = next((clause for clause in clauses if clause.startswith("no ")), "no interval")
+    return fill(why, _NAME_LENGTH + 8)
 
 
 def _by_row(axes: Axes) -> object:

@@ -83,6 +83,7 @@ def _content(results: Results, now: str) -> dict[str, Any]:
         "simulated_words": tables.SIMULATED,
         "simulation": simulation(results),
         "answers": [_answer(results, question.id) for question in results.study.questions],
+        "not_shown": _not_shown(results),
         "drawings": {
             "win_rates": [_win_rates(results, name) for name in results.question_ids],
             "ratings": [_ratings(results, name) for name in results.question_ids],
@@ -127,6 +128,18 @@ def _simulated(results: Results) -> str:
         f"{share} comparisons behind this page (repeats included) were made by simulated "
         "annotators, not by people: they show that the chain works, not what people prefer."
     )
+
+
+def _not_shown(results: Results) -> list[str]:
+    """A sentence per model of which some images could not be shown."""
+    sentences = []
+    for model, statuses in results.images.groupby("model", sort=False)["status"]:
+        counts = statuses.value_counts().drop("ok", errors="ignore").sort_index()
+        if len(counts):
+            what = " and ".join(f"{n:,} {status}" for status, n in counts.items())
+            of = counted(len(statuses), "image")
+            sentences.append(f"{model}: {what} of {of}; no pair with them was shown.")
+    return sentences
 
 
 def _answer(results: Results, question_id: str) -> Answer:
@@ -181,14 +194,15 @@ def _scores(results: Results) -> list[Drawing]:
 def _speed(results: Results) -> list[Drawing]:
     if results.speed.empty:
         return []
+    words = figures.seconds_words(results.speed)
     return [
         Drawing(
             f"speed-{question_id}",
-            "Up is preferred, left is faster.",
+            f"Up is preferred, left is faster. Across: {words}, median and quartiles.",
             figures.speed_figure(
                 _asked(results.ratings, question_id), results.speed, results.stamp
             ),
-            f"Rating on {question_id} against seconds per image; the numbers are in the tables.",
+            f"Rating on {question_id} against {words}; the numbers are in the tables.",
         )
         for question_id in results.question_ids
     ]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.errors import StudyError
+from evalkit.files import read_bytes
 from evalkit.lock import require_unchanged
 from evalkit.study import Study
 from evalkit.study_folder import StudyFolder
@@ -116,7 +117,7 @@ def _pairs(folder: StudyFolder) -> pd.DataFrame:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(read_bytes(path))  # the manifest goes with the images
     except FileNotFoundError:
         return {}
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

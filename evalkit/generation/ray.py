@@ -1,0 +1,282 @@
+"""The Ray engine: workers on the GPUs (or CPUs) of a cluster, each with one loaded model."""
+
+import logging
+import os
+import re
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from evalkit.errors import ModelError, StudyError
+from evalkit.files import is_file, part_name, write_bytes
+from evalkit.generation.record import Record
+from evalkit.generation.task import Options, Render, Task, Written
+from evalkit.generation.worker import Wanted, Worker
+from evalkit.models import ModelSpec
+from evalkit.study_folder import StudyFolder
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is loaded, which reads them
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+_AHEAD = 2  # batches a worker has at once: one is rendered while the other is written
+_TRIES = 3  # workers that may die of one batch, or as they load one model
+_OBJECT_STORE = 80 * 2**20  # bytes; only prompts and records travel, images never
+
+
+@contextmanager
+def ray_engine(folder: StudyFolder, options: Options) -> Iterator[Render]:
+    """Render on a Ray cluster: that of `address` (or of RAY_ADDRESS), or one of this machine.
+
+    Workers have a GPU each, all GPUs of the cluster without `workers`; without GPUs, or with the
+    device `cpu`, as many on CPUs as `workers` says (without it, one per machine, which uses all
+    its cores). They read and write the study's images themselves. A worker that dies is replaced
+    and its batches are made again.
+
+    Raises StudyError where the cluster cannot be reached or has not so many GPUs or cores, and
+    where a worker does not see the study's images.
+    """
+    with _cluster(options.address):
+        crew = _Crew(folder, options)
+        try:
+            yield crew.render
+        finally:
+            crew.close()
+
+
+class RemoteWorker:
+    """A worker in a process of its own on the cluster; two calls at once, one of them rendering."""
+
+    def __init__(self, threads: str | None) -> None:
+        # Ray gives a process one OpenMP thread. Another number sums in another order, and images
+        # would differ in their last bits from those of the local engine.
+        os.environ.pop("OMP_NUM_THREADS", None)
+        if threads is not None:
+            os.environ["OMP_NUM_THREADS"] = threads
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        self._worker: Worker | None = None
+        self._turn = threading.Lock()
+
+    def load(
+        self, folder: StudyFolder, spec: ModelSpec, device: str | None, sign: str
+    ) -> tuple[dict[str, Any], int]:
+        """Load a model in place of the one before; gives what it is made with, its batch size."""
+        with self._turn:
+            if not is_file(folder.images / sign):
+                raise StudyError(
+                    f"{folder.images}: the worker on {ray.util.get_node_ip_address()} does not see "
+                    "this folder; give [images] an address on an object store (see "
+                    "docs/cluster.md), or put the study on a disk that all machines share"
+                )
+            before, self._worker = self._worker, None
+            if before is not None:
+                before.close()
+            self._worker = Worker(folder, spec, device)
+            return self._worker.made_with, self._worker.batch_size
+
+    def render(self, batch: list[Wanted], size: int) -> list[Record]:
+        """Make and write a batch; gives its records once they lie."""
+        with self._turn:
+            written = self._worker.render(batch, size)
+        return [record.result() for record in written]
+
+
+class _Crew:
+    """The workers of a run, and which batch is with whom."""
+
+    def __init__(self, folder: StudyFolder, options: Options) -> None:
+        self._folder, self._options = folder, options
+        self._workers: set[Any] = set()
+        self._wanted, resources = _placement(options)
+        self._kind = ray.remote(RemoteWorker).options(
+            max_concurrency=_AHEAD, scheduling_strategy="SPREAD", **resources
+        )
+        self._sign = folder.images / part_name()
+        write_bytes(self._sign, b"")
+
+    def render(self, task: Task, written: Written) -> None:
+        """Make the missing images of a model; ModelError where that cannot be."""
+        shift = _Shift(task, self._options.batch_size, written)
+        while not shift.is_over():
+            while len(self._workers) < min(self._wanted, len(task.missing)):
+                self._workers.add(self._kind.remote(os.environ.get("OMP_NUM_THREADS")))
+            for worker in self._workers - shift.present:
+                device = "cpu" if self._options.device == "cpu" else None
+                shift.begin(
+                    worker, worker.load.remote(task.folder, task.spec, device, self._sign.name)
+                )
+            shift.hand_out()
+            self._workers -= shift.wait()
+        # Those that have not loaded by now would begin the next model with this one.
+        for worker in shift.loading():
+            ray.kill(worker)
+            self._workers.discard(worker)
+        if shift.problem is not None:
+            raise shift.problem
+
+    def close(self) -> None:
+        """Give the machines back."""
+        for worker in self._workers:
+            ray.kill(worker)
+        self._sign.unlink(missing_ok=True)
+
+
+class _Shift:
+    """The work on one model: batches in order, to whoever is free, again where a worker died."""
+
+    def __init__(self, task: Task, size: int | None, written: Written) -> None:
+        self._task, self._size, self._written = task, size, written
+        self._batches: Iterator[list[Wanted]] | None = None
+        self._again: deque[list[Wanted]] = deque()
+        self._under_way: dict[Any, tuple[Any, list[Wanted] | None]] = {}  # by Ray's reference
+        self._loads: dict[Any, int] = {}  # batches with each loaded worker
+        self._lost: Counter[str] = Counter()
+        self.present: set[Any] = set()
+        self.problem: ModelError | None = None
+
+    def begin(self, worker: Any, load: Any) -> None:
+        """A worker that loads the model."""
+        self.present.add(worker)
+        self._under_way[load] = (worker, None)
+
+    def loading(self) -> set[Any]:
+        """Workers that are not ready yet."""
+        return {worker for worker, batch in self._under_way.values() if batch is None}
+
+    def is_over(self) -> bool:
+        """Whether no batch is under way and none is left."""
+        busy = any(batch is not None for _, batch in self._under_way.values())
+        if busy or self.problem is not None:
+            return not busy
+        if self._batches is None:  # nobody has loaded yet
+            return False
+        batch = self._next()
+        if batch is not None:
+            self._again.appendleft(batch)
+        return batch is None
+
+    def hand_out(self) -> None:
+        """Give each loaded worker its batches: the first to all, then the second."""
+        for most in range(1, _AHEAD + 1):
+            for worker in [worker for worker, load in self._loads.items() if load < most]:
+                batch = None if self.problem else self._next()
+                if batch is None:
+                    return
+                self._under_way[worker.render.remote(batch, self._size)] = (worker, batch)
+                self._loads[worker] += 1
+
+    def wait(self) -> set[Any]:
+        """Wait for one answer; gives the worker where it has died."""
+        [answer], _ = ray.wait(list(self._under_way), num_returns=1)
+        worker, batch = self._under_way.pop(answer)
+        try:
+            result = ray.get(answer)
+            if batch is None:
+                self._loaded(worker, *result)
+            else:
+                self._loads[worker] -= 1
+                self._written(result)
+        except RayActorError as error:
+            self._bury(worker, batch, error)
+            return {worker}
+        except RayTaskError as error:
+            self._stop(error.cause)
+        except ModelError as error:
+            self._stop(error)
+        return set()
+
+    def _loaded(self, worker: Any, made_with: dict[str, Any], size: int) -> None:
+        self._task.require_alike(made_with)
+        self._size = self._size or size
+        self._batches = self._batches or self._task.batches(self._size)
+        self._loads[worker] = 0
+        self._lost["loading"] = 0
+
+    def _next(self) -> list[Wanted] | None:
+        return self._again.popleft() if self._again else next(self._batches, None)
+
+    def _bury(self, worker: Any, batch: list[Wanted] | None, error: RayActorError) -> None:
+        """Take back what a dead worker had; a problem where too many died of the same."""
+        self._loads.pop(worker, None)
+        if batch is not None:
+            self._again.append(batch)
+        cause = "loading" if batch is None else batch[0].image_id
+        self._lost[cause] += 1
+        if self._lost[cause] >= _TRIES and self.problem is None:
+            what = "while loading" if batch is None else f"on the batch of image {cause}"
+            self.problem = ModelError(
+                f"models.{self._task.spec.name}: {_TRIES} workers died {what} "
+                f"({_reason(error)}); look for a machine that ran out of memory or was taken away, "
+                "lower --batch-size or --workers, and run again: what is made is kept"
+            )
+
+    def _stop(self, error: BaseException) -> None:
+        if not isinstance(error, ModelError):
+            raise error
+        self.problem = self.problem or error
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """A connection to the cluster, or a cluster of this machine for as long as it is needed."""
+    if ray.is_initialized():  # by the caller, who also ends it
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS")
+    own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE}
+    try:
+        _knock(address)
+        ray.init(
+            address or "local",
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            **({} if address else own),
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StudyError(
+            f"generate: no Ray cluster can be used at {address or 'this machine'} "
+            f"({_reason(error)}); start one with: ray start --head, or correct --address or "
+            "RAY_ADDRESS"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """OSError where nobody listens at `HOST:PORT`: Ray itself would try for minutes."""
+    found = re.fullmatch(r"(?:ray://)?(?P<host>[^/]+):(?P<port>\d+)", address or "")
+    if found is not None:
+        socket.create_connection((found["host"], int(found["port"])), timeout=10).close()
+
+
+def _placement(options: Options) -> tuple[int, dict[str, Any]]:
+    """How many workers, and what each needs of the cluster; StudyError where it has not that."""
+    if options.device not in (None, "cpu", "cuda"):
+        raise StudyError(
+            f"generate: --device {options.device} names one device, and --engine ray hands them "
+            "out; leave it out, or write cpu or cuda"
+        )
+    resources = ray.cluster_resources()
+    gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
+    on_gpus = options.device == "cuda" or (options.device is None and gpus > 0)
+    machines = sum(node["Alive"] for node in ray.nodes())
+    wanted = options.workers or (gpus if on_gpus else machines)
+    most, what = (gpus, "GPUs") if on_gpus else (cores, "cores")
+    if not 1 <= wanted <= most:
+        raise StudyError(
+            f"generate: {wanted} workers, and the Ray cluster has {most} {what}; a worker needs "
+            "one; lower --workers"
+        )
+    return wanted, {"num_gpus": 1, "num_cpus": 0} if on_gpus else {"num_cpus": 1}
+
+
+def _reason(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__
