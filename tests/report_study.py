@@ -61,6 +61,13 @@ def write_study(root: Path, *, simulated: bool, n_prompts: int = 12, votes: int 
         "models": dict.fromkeys(MODELS, made),
     }
     write_json(folder.manifest_file, manifest)
+    dropped = {"duplicate": 2, "blank": 0, "over_long": 1}
+    cut = {"limit_tokens": 77, "over_long": [{"prompt_id": "p03", "tokens": 80}]}
+    record = {
+        "source": {"rows": n_prompts + 3, "kept": n_prompts, "dropped": dropped},
+        "models": {MODELS[0]: cut, MODELS[1]: {"limit_tokens": 256, "over_long": []}},
+    }
+    write_json(folder.prompts_record, record)
     write_lock(folder, "2025-01-01T00:00:00.000+00:00")
     return folder
 

@@ -333,6 +333,8 @@ def test_the_datasheet_says_how_the_study_was_run(real: StudyFolder) -> None:
         "two-way (prompt x annotator) Wilson",
         "LCMScheduler",
         "images of scenes-turbo 24 ok",
+        "rows of the source 15 read, dropped: 2 duplicate, 1 over-long",
+        "prompts that a model cuts scenes-base 1 (past 77 tokens)",
         "image seeds 0, 1",
         "runs \N{MIDDLE DOT} versions \N{MIDDLE DOT} torch 2.0 2.0 2.0",
         "one generator per image",

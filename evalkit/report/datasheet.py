@@ -90,6 +90,7 @@ def _images(results: Results) -> list[tuple[str, str]]:
     drawn = "all" if study.prompts.n is None else f"{study.prompts.n}, draw = {study.prompts.draw}"
     rows = [
         ("prompt source", f"{study.prompts.source} ({drawn})"),
+        *_source_rows(results.prompts_record),
         ("prompts", str(len(prompts))),
         ("image seeds", ", ".join(str(seed) for seed in study.images.seeds)),
         ("viewing size", f"{study.images.viewing_size} px square"),
@@ -102,6 +103,21 @@ def _images(results: Results) -> list[tuple[str, str]]:
         counted = ", ".join(f"{n} {status}" for status, n in statuses.value_counts().items())
         rows.append((f"images of {model}", counted))
     return rows
+
+
+def _source_rows(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was read of the prompts' source, dropped and cut, as prompts.json has it."""
+    if not record:
+        return []
+    source = record["source"]
+    dropped = ", ".join(f"{n} {why.replace('_', '-')}" for why, n in source["dropped"].items() if n)
+    rows = [("rows of the source", f"{source['rows']} read, dropped: {dropped or 'none'}")]
+    cut = [
+        f"{name} {len(model['over_long'])} (past {model['limit_tokens']} tokens)"
+        for name, model in record["models"].items()
+        if model["over_long"]
+    ]
+    return [*rows, ("prompts that a model cuts", "; ".join(cut) or "none")]
 
 
 def _models(models: Sequence[ModelSpec]) -> Part:

@@ -30,6 +30,7 @@ class Results:
     images: pd.DataFrame
     pairs: pd.DataFrame
     summary: dict[str, Any]
+    prompts_record: dict[str, Any]
     manifest: dict[str, Any]
     lock: dict[str, Any]
 
@@ -82,6 +83,7 @@ def read_results(folder: StudyFolder) -> Results:
         images=images,
         pairs=_pairs(folder),
         summary=_json(folder.analysis / "summary.json"),
+        prompts_record=_json(folder.prompts_record),
         manifest=_json(folder.manifest_file),
         lock=_json(folder.lock_file),
     )
