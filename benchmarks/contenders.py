@@ -1,4 +1,4 @@
-"""Ways to make the images of one model, each timed from loading to the last file on disk.
+"""Ways to make the images of one model, each timed whole: loading, making, the last file on disk.
 
 `plain`: the stock library pipeline as its documentation has it, one image per call, PNG saved as
 Pillow does by itself. `batched`: the same pipeline at its own best settings: several images per
@@ -7,31 +7,22 @@ call, channels last, the autoencoder in the model's 16 bits. `evalkit`: a study 
 """
 
 import csv
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from evalkit import generation
 from evalkit.models import DiffusionModel
+from evalkit.models.listing import toml
 from evalkit.pipelines.devices import resolve_device, resolve_precision
 from evalkit.pipelines.loading import load_library_pipeline
+from evalkit.pipelines.memory import free_memory
 from evalkit.study_folder import StudyFolder
 
 COLOURS = ("red", "blue", "green", "yellow", "white", "black")
 SHAPES = ("circle", "square", "triangle", "star")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: images, seconds in all, and images per second after the first call."""
-
-    images: int
-    seconds: float
-    steady_rate: float
 
 
 def prompts(n: int) -> list[str]:
@@ -42,27 +33,38 @@ def prompts(n: int) -> list[str]:
     ]
 
 
-def plain(spec: DiffusionModel, n: int, out: Path, device: str) -> Run:
-    """The stock pipeline, one image per call."""
+def plain(spec: DiffusionModel, n: int, out: Path, device: str) -> float:
+    """Seconds of the stock pipeline, one image per call."""
     return _library(spec, n, out, device, 1, _stock)
 
 
-def batched(spec: DiffusionModel, n: int, out: Path, device: str, size: int) -> Run:
-    """The stock pipeline at its own best settings, `size` images per call."""
+def batched(spec: DiffusionModel, n: int, out: Path, device: str, size: int) -> float:
+    """Seconds of the stock pipeline at its own best settings, `size` images per call."""
     return _library(spec, n, out, device, size, _tuned)
 
 
-def evalkit(spec: DiffusionModel, n: int, out: Path, device: str, size: int | None) -> Run:
-    """`generate` on a study of this model; `size` None: the size that it chooses itself."""
+def evalkit(spec: DiffusionModel, n: int, out: Path, device: str, size: int | None) -> float:
+    """Seconds of `generate` on a study of this model; `size` None: the one that it chooses."""
     folder = _study(spec, n, out)
-    marks = _Marks()
-    generation.generate(
-        folder,
-        batch_size=size,
-        device=device,
-        progress=lambda done, total, model: marks.add(done),
-    )
-    return marks.run(n)
+    started = time.perf_counter()
+    images = generation.generate(folder, batch_size=size, device=device)
+    seconds = time.perf_counter() - started
+    made = int((images["status"] == "ok").sum())
+    assert made == n, f"{made} of {n} images were made"
+    return seconds
+
+
+def steady_rate(run: Callable[[int, Path], float], size: int, images: int, out: Path) -> float:
+    """Images per second of `run` (n images, into a folder; gives seconds), batches of `size`.
+
+    From two whole runs, one of a single batch and one of `images` more: what both have, loading,
+    warming up, the wait for the last file, is in neither's difference. NaN where the longer run
+    took no longer.
+    """
+    one = run(size, out / "one")
+    free_memory()
+    more = run(size + images, out / "more") - one
+    return images / more if more > 0 else float("nan")
 
 
 def _library(
@@ -72,16 +74,18 @@ def _library(
     device: str,
     size: int,
     prepared: Callable[[object, torch.device], None],
-) -> Run:
-    marks = _Marks()
+) -> float:
+    out.mkdir(parents=True)
+    started = time.perf_counter()
     target = resolve_device(device)
+    torch.backends.cudnn.benchmark = False  # PyTorch's own choices, whatever ran before in here
+    torch.backends.cudnn.allow_tf32 = True
     pipeline = load_library_pipeline(
         spec, getattr(torch, resolve_precision(spec.precision, target))
     )
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(target)
     prepared(pipeline, target)
-    out.mkdir(parents=True)
     texts = prompts(n)
     for start in range(0, n, size):
         batch = texts[start : start + size]
@@ -95,8 +99,7 @@ def _library(
         ).images
         for number, image in enumerate(images, start=start):
             image.save(out / f"{number}.png")
-        marks.add(start + len(batch))
-    return marks.run(n)
+    return time.perf_counter() - started
 
 
 def _stock(pipeline: object, device: torch.device) -> None:
@@ -119,7 +122,7 @@ def _study(spec: DiffusionModel, n: int, root: Path) -> StudyFolder:
     settings = spec.model_dump(exclude_defaults=True, exclude=set(spec.SAID) - {"compile"})
     lines = ['name = "bench"', "seed = 1", "[prompts]", 'source = "own.csv"', "[images]"]
     lines += ["seeds = [0]", "[models.timed]"]
-    lines += [f"{key} = {_toml(value)}" for key, value in settings.items()]
+    lines += [f"{key} = {toml(value)}" for key, value in settings.items()]
     # A study has two models at least; only the first is made here.
     lines += [
         "[models.other]",
@@ -132,32 +135,3 @@ def _study(spec: DiffusionModel, n: int, root: Path) -> StudyFolder:
     folder = StudyFolder(root)
     folder.__dict__["study"] = folder.study.model_copy(update={"models": folder.study.models[:1]})
     return folder
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
-
-
-class _Marks:
-    """When how many images were done; counted from when it was made."""
-
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._marks: list[tuple[float, int]] = []
-
-    def add(self, done: int) -> None:
-        if done and (not self._marks or done > self._marks[-1][1]):
-            self._marks.append((time.perf_counter() - self._started, done))
-
-    def run(self, n: int) -> Run:
-        (first, already), (last, done) = self._marks[0], self._marks[-1]
-        assert done == n, f"{done} of {n} images were made"
-        rate = (done - already) / (last - first) if done > already else float("nan")
-        return Run(n, time.perf_counter() - self._started, rate)
-
-
-def as_json(run: Run) -> str:
-    """The run on one line."""
-    return json.dumps(asdict(run))

@@ -1,8 +1,13 @@
-"""What single choices bring on the CPU: PNG compression, and the memory layout of convolutions."""
+"""What single choices bring on the CPU: PNG levels, memory layout of convolutions, batch sizes.
+
+`python -m benchmarks.kernels PART ROUNDS` prints the tables of a part, `png` or `kernels`.
+"""
 
 import io
+import sys
 import time
 from collections.abc import Callable
+from itertools import count, islice
 from statistics import median
 
 import numpy as np
@@ -13,14 +18,17 @@ from evalkit.models import resolve
 from evalkit.pipelines import Request, load_pipeline
 
 _CALLS = 15
+_SIZES = (8, 16, 32)  # images per call
 
 
-def measure() -> list[str]:
-    """The tables, as lines of Markdown."""
-    return [*_compression(), "", *_layout()]
+def main(part: str, rounds: int) -> None:
+    """Print the tables of a part."""
+    lines = compression() if part == "png" else [*layout(), "", *batch_sizes(rounds)]
+    print("\n".join(lines))
 
 
-def _compression() -> list[str]:
+def compression() -> list[str]:
+    """Time and size of a PNG at level 1 and at Pillow's own, as lines of Markdown."""
     lines = [
         "### PNG",
         "",
@@ -42,7 +50,8 @@ def _compression() -> list[str]:
     return lines
 
 
-def _layout() -> list[str]:
+def layout() -> list[str]:
+    """Convolutions with their channels first and last, as lines of Markdown."""
     lines = [
         "### Channels last",
         "",
@@ -74,6 +83,35 @@ def _layout() -> list[str]:
     return lines
 
 
+def batch_sizes(rounds: int) -> list[str]:
+    """Seconds per image by images per call, as lines of Markdown."""
+    pipeline = load_pipeline(resolve("scenes-base", {}, "benchmark"), "cpu")
+    found: dict[int, list[float]] = {size: [] for size in _SIZES}
+    numbers = count()
+    for number in range(rounds + 1):
+        for size, seconds in found.items():
+            asked = [Request(f"p{k}", f"{k} red houses", k) for k in islice(numbers, size)]
+            started = time.perf_counter()
+            pipeline.render(asked)
+            if number:  # the first round warms up
+                seconds.append((time.perf_counter() - started) / size)
+    pipeline.close()
+    rows = [
+        f"| {size} | {median(each):.3f} ({min(each):.3f} to {max(each):.3f}) |"
+        for size, each in found.items()
+    ]
+    return [
+        "### Batch sizes",
+        "",
+        f"scenes-base, {torch.get_num_threads()} threads: seconds per image of a whole call, "
+        f"median of {rounds} interleaved rounds (fastest to slowest), after one that warms up.",
+        "",
+        "| images per call | seconds per image |",
+        "|---|---|",
+        *rows,
+    ]
+
+
 def _photograph() -> Image.Image:
     rng = np.random.default_rng(0)
     smooth = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
@@ -96,3 +134,7 @@ def _seconds(call: Callable[[], object]) -> float:
         call()
         found.append(time.perf_counter() - started)
     return median(found)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

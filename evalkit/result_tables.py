@@ -8,6 +8,7 @@ import pandas as pd
 from evalkit import tables
 from evalkit.analysis import (
     bench_speeds,
+    is_compiled,
     mean_scores,
     median_speeds,
     ratings,
@@ -101,26 +102,37 @@ def _write(results: dict[str, pd.DataFrame], out: Path) -> None:
 def _speeds(folder: StudyFolder, images: pd.DataFrame) -> pd.DataFrame:
     """The latencies of bench.json where it is there; else the seconds per image of generation.
 
-    Raises StudyError where models were timed with other settings than those of the study.
+    Raises StudyError where models were timed with other settings than those of the study, or
+    compiled where the study does not compile them, or the reverse.
     """
     if not folder.bench_file.is_file():
         return median_speeds(images)
     again = f"run: evalkit bench --study {folder.root}, or delete the file"
     try:
         bench = json.loads(folder.bench_file.read_text("utf-8"))
-        timed = {model["model"]: model["settings"] for model in bench["models"]}
+        timed = {
+            model["model"]: (model["settings"], is_compiled(model)) for model in bench["models"]
+        }
         speeds = bench_speeds(bench)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(
             f"{folder.bench_file}: is not what evalkit bench writes ({first_line(error)}); {again}"
         ) from None
-    settings = {model.name: model.settings() for model in folder.study.models}
-    other = [name for name in timed if settings.get(name) != timed[name]]
+    specs = {model.name: model for model in folder.study.models}
+    other = [
+        name for name in timed if name not in specs or specs[name].settings() != timed[name][0]
+    ]
     if other:
         raise StudyError(
             f"{folder.bench_file}: {listed(other)} timed with other settings than those of "
             f"study.toml; {again}"
         )
+    for name, (_, compiled) in timed.items():
+        if compiled != getattr(specs[name], "compile", False):
+            raise StudyError(
+                f"{folder.bench_file}: {name} was timed {'' if compiled else 'un'}compiled, and "
+                f"study.toml has compile = {str(not compiled).lower()}; {again}"
+            )
     return speeds
 
 

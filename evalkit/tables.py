@@ -222,6 +222,7 @@ SPEED = Table(
         Column("source", allowed=SPEED_SOURCES, required=False),
         Column("batch_size", "integer", required=False, empty=True),
         *_text("device_name", required=False, empty=True),
+        Column("compiled", "flag", required=False),
         _VOTE_SOURCE,
     ),
     key=("model",),

@@ -16,6 +16,7 @@ LAYERS = {
     "evalkit.addresses": 0,
     "evalkit.errors": 0,
     "evalkit.files": 0,
+    "evalkit.pixels": 0,
     "evalkit.tables": 0,
     "evalkit.validation": 0,
     "evalkit.models": 1,

@@ -18,6 +18,7 @@ from evalkit.errors import ModelError, StudyError
 from evalkit.files import write_json
 from evalkit.models import resolve
 from evalkit.pipelines import OutOfMemoryError, Request, diffusion, random_weights, timing
+from evalkit.report.cells import speed_sheet
 from evalkit.report.figures import speed_figure
 from evalkit.result_tables import _speeds
 from tests.miniatures import small, study_file
@@ -186,6 +187,9 @@ def test_random_weights_are_timed_the_same_way_and_said(monkeypatch):
     assert found["random_weights"] is True
     assert set(bench_speeds(found)["source"]) == {"bench with random weights"}
     assert "RANDOM WEIGHTS" in benchmark.bench_lines(found)[0]
+    assert benchmark.bench_lines(found)[-1].startswith("sdxl  ")
+    found["models"][0]["made_with"]["compiled"] = ["unet", "vae.decoder"]
+    assert benchmark.bench_lines(found)[-1].startswith("sdxl, compiled  ")
 
 
 # ------------------------------------------------------------------------------------------------
@@ -268,12 +272,18 @@ def batch(size, median):
     return {"batch_size": size, "whole": {**whole, "n": 20}}
 
 
-def content(random=False, **models):
+def content(random=False, compiled=(), **models):
     return {
         "random_weights": random,
         "hardware": {"device_name": "GPU"},
         "models": [
-            {"model": name, "settings": {}, "batches": batches} for name, batches in models.items()
+            {
+                "model": name,
+                "settings": {},
+                "made_with": {"compiled": ["unet"] if name in compiled else []},
+                "batches": batches,
+            }
+            for name, batches in models.items()
         ],
     }
 
@@ -283,7 +293,7 @@ def test_latency_is_the_whole_call_for_one_image():
     assert found.to_dict("records") == [
         {
             "model": "x", "seconds_median": 0.5, "seconds_low": 0.25, "seconds_high": 1.0, "n": 20,
-            "source": "bench", "batch_size": 1, "device_name": "GPU",
+            "source": "bench", "batch_size": 1, "device_name": "GPU", "compiled": False,
         }
     ]  # fmt: skip
 
@@ -296,6 +306,25 @@ def test_other_settings_than_the_study_s_are_refused(study):
     write_json(study.bench_file, content(guided=[batch(1, 0.5)]))
     with pytest.raises(StudyError, match="guided timed with other settings.*evalkit bench --study"):
         _speeds(study, pd.DataFrame())
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_compiled_or_not_is_as_in_the_study(study, timed):
+    """`compile` changes no image, so that it is no setting of one; the seconds it does change."""
+    bench = content(compiled=["guided"] if timed else [], guided=[batch(1, 0.5)])
+    file = study.root / "study.toml"
+    both = {True: file.read_text().replace("[models.guided]", "[models.guided]\ncompile = true")}
+    both[False] = file.read_text()
+    file.write_text(both[timed])
+    alike = type(study)(study.root)
+    bench["models"][0]["settings"] = alike.study.models[0].settings()
+    write_json(study.bench_file, bench)
+    assert _speeds(alike, pd.DataFrame())["compiled"].tolist() == [timed]
+    file.write_text(both[not timed])
+    said = "guided was timed {}, and study.toml has compile = {}; run: evalkit bench --study"
+    words = ("compiled", "false") if timed else ("uncompiled", "true")
+    with pytest.raises(StudyError, match=said.format(*words)):
+        _speeds(type(study)(study.root), pd.DataFrame())
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"models": [{}]}'])
@@ -344,19 +373,13 @@ def test_whiskers_are_whole_and_a_missing_interval_says_why():
     assert {text.get_text() for text in axes.texts} == {"x", "y\nno interval: one prompt"}
 
 
-def test_the_gpu_benchmarks_run_on_a_miniature(monkeypatch):
-    """All that they do but for the size of the model, the GPU and the compiler."""
-    from benchmarks import gpu
-
-    known = dict.fromkeys(MINIATURE["repositories"], MINIATURE)
-    monkeypatch.setattr(random_weights, "architectures", lambda: known)
-    monkeypatch.setattr(torch, "compile", lambda run, **given: run)
-    table = {"width": 32, "height": 32, "precision": "float32", "vae_precision": "float32"}
-    turbo, base = (resolve(name, table, name) for name in ("sdxl-turbo", "sdxl"))
-    lines = gpu.latency(turbo, "cpu", 2)
-    assert [line.split("|")[1].strip() for line in lines[4:6]] == ["as loaded", "compile = true"]
-    lines = gpu.throughput(turbo, "cpu", 1, images=4, plain_images=3, sizes=(2,))
-    assert any("| evalkit, batches of 2 |" in line for line in lines)
-    assert "times the plain loop" in lines[-1]
-    lines = gpu.against_plain(base.model_copy(update={"steps": 2}), "cpu", 1)
-    assert "reached" in lines[-1]
+def test_table_and_figure_say_which_were_timed_compiled(tmp_path):
+    bench = bench_speeds(content(compiled=["x"], x=[batch(1, 0.5)], y=[batch(1, 0.01)]))
+    tables.write(bench, tmp_path / "speed.csv", tables.SPEED)
+    speed = tables.read(tmp_path / "speed.csv", tables.SPEED)
+    assert [text.get_text().split("\n")[:2] for text in drawn(speed).texts] == [
+        ["x", "compiled"],
+        ["y", "no interval: one prompt"],
+    ]
+    assert speed_sheet(speed, "").notes == ["Measured on GPU.", "Timed compiled: x."]
+    assert speed_sheet(speed[speed["model"] == "y"], "").notes == ["Measured on GPU."]

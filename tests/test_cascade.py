@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import weakref
 
 import diffusers
 import numpy as np
@@ -182,6 +183,85 @@ def test_prompts_are_encoded_once_for_all_stages_and_seeds(made, monkeypatch):
     assert sum(rows) == 3 + 1  # the distinct prompts, and the empty one of the guidance
 
 
+def test_the_negative_prompt_is_encoded_once_for_all_batches(whole, monkeypatch):
+    rows, forward = [], T5EncoderModel.forward
+    whole.render(REQUESTS[:1])
+    monkeypatch.setattr(
+        T5EncoderModel,
+        "forward",
+        lambda self, ids, **k: rows.append(len(ids)) or forward(self, ids, **k),
+    )
+    whole.render(REQUESTS)
+    assert rows == [3]  # the distinct prompts alone
+
+
+def test_the_autoencoder_has_a_precision_of_its_own(made, monkeypatch):
+    """The library decodes the upscaler's float16 in float32; in bfloat16 it is as good as that."""
+    stages = (("one", ONE), ("two", TWO), ("three", THREE))
+    monkeypatch.setattr(cascade, "resolve_precision", lambda precision, device: precision)
+    assert resolve("deepfloyd-if", {}, "x").vae_precision == "bfloat16"
+    images, dtypes = {}, {}
+    for own in ("", "bfloat16"):
+        spec = model(made, *stages, precision="float16", vae_precision=own)
+        loaded = load_pipeline(spec, "cpu")
+        vae = loaded._stages[2].pipeline.vae
+        vae.decoder.register_forward_pre_hook(
+            lambda _, args, own=own: dtypes.update({own: args[0].dtype})
+        )
+        images[own] = pixels(loaded.render(REQUESTS))
+        said = own or "library's for float16"
+        assert loaded.made_with["vae_precision"] == said
+    assert dtypes == {"": torch.float32, "bfloat16": torch.bfloat16}
+    assert np.abs(images[""] - images["bfloat16"]).mean() < 3
+
+
+def test_stages_have_their_channels_last(whole):
+    assert whole.made_with["memory_format"] == "channels_last"
+    for loaded in whole._stages:
+        weight = loaded.pipeline.unet.conv_in.weight
+        assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_wrong_size_is_refused_before_any_weights(made, monkeypatch):
+    def load(*_, **__):
+        raise AssertionError("weights are loaded")
+
+    monkeypatch.setattr(cascade, "_pipeline", load)
+    for names, side in ((["one", "two"], 16), (["one", "two", "three"], 64)):
+        spec = model(made, *((name, {"steps": 1, "guidance": 1.0}) for name in names), side=128)
+        with pytest.raises(ModelError, match=f"make images of {side}x{side} px"):
+            load_pipeline(spec, "cpu")
+
+
+def test_what_was_loaded_until_it_did_not_fit_is_let_go(made, monkeypatch):
+    left = []
+
+    def to(self, device):
+        left.append(weakref.ref(self.unet))
+        if len(left) == 2:
+            torch.empty(2**60)  # no machine has it: the CPU allocator's own error
+        return self
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "to", to)
+    spec = model(made, ("one", ONE), ("two", TWO), side=16)
+    with pytest.raises(ModelError, match="does not fit into the memory") as caught:
+        load_pipeline(spec, "cpu")
+    assert caught.value  # kept here, as by a run that goes on without it
+    assert [ref() for ref in left] == [None, None]
+
+
+@pytest.mark.parametrize("fails", [lambda *_, **__: 1 / 0, lambda *_, **__: torch.empty(2**60)])
+def test_a_closed_cascade_holds_no_weights_and_its_errors_neither(made, fails):
+    loaded = load_pipeline(model(made, ("one", ONE), ("two", TWO), side=16), "cpu")
+    unet = weakref.ref(loaded._stages[0].pipeline.unet)
+    loaded._stages[1].pipeline.unet.forward = fails
+    with pytest.raises(ModelError) as caught:
+        loaded.render(REQUESTS[:1])
+    assert caught.value
+    loaded.close()
+    assert unet() is None
+
+
 def test_what_it_is_made_with(made):
     stages = (("one", ONE), ("two", TWO), ("three", THREE))
     made_with = load_pipeline(model(made, *stages, precision="float16"), "cpu").made_with
@@ -274,18 +354,29 @@ def test_no_prompts_no_images(whole):
         (["one", "one"], 8, ["stage 2", "is a IFPipeline", "IFSuperResolutionPipeline or Stable"]),
         (["one", "sd"], 8, ["has the safety filter StableDiffusionSafetyChecker"]),
         (["one", "two"], 64, ["make images of 16x16 px", "are 64x64", "write width = 16"]),
+        (["one", "no_words"], 32, ['/no_words" has no tokenizer,']),
         (["one", "nowhere"], 64, ['no folder "/nowhere/at-all"']),
         (["one", "empty"], 64, ["cannot be loaded", "model_index.json"]),
     ],
 )
 def test_what_is_no_cascade_is_one_sentence(made, tmp_path, names, side, parts):
-    places = {**made, "nowhere": "/nowhere/at-all", "empty": tmp_path}
+    shutil.copytree(made["three"], tmp_path / "no_words")
+    shutil.rmtree(tmp_path / "no_words" / "tokenizer")
+    (tmp_path / "empty").mkdir()
+    places = {**made, "nowhere": "/nowhere/at-all", "empty": tmp_path / "empty"}
+    places["no_words"] = tmp_path / "no_words"
     settings = {"steps": 1, "guidance": 1.0}
     with pytest.raises(ModelError) as caught:
         load_pipeline(model(places, *((name, settings) for name in names), side=side), "cpu")
     for part in [*parts, "models.mini"]:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_precision_of_no_autoencoder_is_refused(made):
+    spec = model(made, ("one", ONE), ("two", TWO), side=16, vae_precision="bfloat16")
+    with pytest.raises(ModelError, match="vae_precision is given, but no stage has an autoenc"):
+        load_pipeline(spec, "cpu")
 
 
 def test_what_the_library_refuses_is_one_sentence(made):

@@ -97,9 +97,11 @@ def test_a_tokenizer_that_is_not_there_is_said_and_does_not_hide(study, tmp_path
     record = json.loads(folder.prompts_record.read_text())
     assert record["models"]["one"]["limit_tokens"] is None
     file = folder.root / "study.toml"
-    file.write_text(file.read_text().replace("[images]", 'over_long = "drop"\n[images]'))
-    with pytest.raises(ModelError, match='over_long = "drop" needs the tokenizers'):
-        describe_plan(StudyFolder(folder.root))
+    text = file.read_text()
+    for rule in ("drop", "refuse"):
+        file.write_text(text.replace("[images]", f'over_long = "{rule}"\n[images]'))
+        with pytest.raises(ModelError, match=f'over_long = "{rule}" needs the tokenizers'):
+            describe_plan(StudyFolder(folder.root))
 
 
 def test_the_record_follows_the_draw(study):

@@ -53,12 +53,16 @@ def test_input_images_are_kept_with_the_study(pictures):
         ("prompt,image\na,none.png\n", ["row 2", "none.png"]),
         ("prompt,image\na,p.csv\n", ["row 2", "p.csv", "cannot be decoded"]),
         ("prompt,image\na,cut.png\n", ["row 2", "cut.png", "cannot be decoded"]),
+        ("prompt,image\na,deep.png\n", ["row 2", "deep.png: has 16 bits per colour"]),
+        ("prompt,image\na,clear.png\n", ["row 2", "clear.png: has transparent pixels"]),
         ("prompt,image\na,red.png\na,again.png\n", ["row 3", "the same image", "row 2 already"]),
     ],
 )
 def test_an_input_image_that_cannot_be_is_one_sentence(pictures, text, parts):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(pictures / "whole.png")
+    Image.new("I;16", (8, 8), 999).save(pictures / "set" / "deep.png")
+    Image.new("RGBA", (8, 8), (200, 30, 30, 0)).save(pictures / "set" / "clear.png")
     (pictures / "set" / "cut.png").write_bytes((pictures / "whole.png").read_bytes()[:4000])
     with pytest.raises(EvalkitError) as caught:
         found_in(pictures, text)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from evalkit.errors import ModelError
 from evalkit.models import resolve
 from evalkit.pipelines import load_pipeline
+from evalkit.pipelines.tokens import load_text_window
 from tests import family_miniatures, miniatures
 
 
@@ -28,6 +29,10 @@ def made(tmp_path_factory):
     family_miniatures.renamed(root / "sdxl", root / "unknown_class", "NewPipeline")
     family_miniatures.renamed(
         root / "sdxl", root / "image_class", "StableDiffusionXLImg2ImgPipeline"
+    )
+    miniatures.sd_turbo(root / "sd_turbo")
+    family_miniatures.renamed(
+        root / "sd_turbo", root / "sd_turbo_image", "StableDiffusionImg2ImgPipeline"
     )
     _spoiled_weights(root / "unets")
     _spoiled_loras(root)
@@ -136,6 +141,10 @@ def test_a_checkpoint_that_does_not_fit_its_settings_is_one_sentence(made):
         ({"pipeline_class": "DiffusionPipeline"}, ['unknown pipeline_class "DiffusionPipeline"']),
         ({"pipeline_class": "FluxPipeline"}, ["is a StableDiffusionXLPipeline", "not a FluxPip"]),
         (
+            {"repository": "flux", "pipeline_class": "StableDiffusionXLPipeline"},
+            ["is a FluxPipeline", "not a StableDiffusionXLPipeline; name its own with pip", '= ""'],
+        ),
+        (
             {"pipeline_class": "StableDiffusionPipeline"},
             ["text_encoder_2", "not a StableDiffusionP"],
         ),
@@ -191,8 +200,9 @@ def test_a_setting_that_the_checkpoint_cannot_have_is_one_sentence(made, changes
         miniatures._unet().save_pretrained(made["sdxl"].parent / "unet_as_vae")
     root = made["sdxl"].parent
     changes = {k: str(root / v) if k.endswith("repository") else v for k, v in changes.items()}
-    if "repository" in changes and not changes["repository"].endswith("class"):
-        changes = {"variant": None, **changes}
+    if "repository" in changes:  # another checkpoint than the catalogue entry's, of its own class
+        has_variant = changes["repository"].endswith("class")
+        changes = {"pipeline_class": None, **({} if has_variant else {"variant": None}), **changes}
     said = refusal(model("sdxl", made["sdxl"], steps=2).model_copy(update=changes))
     assert all(part in said for part in parts), said
 
@@ -200,6 +210,34 @@ def test_a_setting_that_the_checkpoint_cannot_have_is_one_sentence(made, changes
 def test_a_checkpoint_that_names_its_image_to_image_class_makes_images_from_text(made):
     loaded = load_pipeline(model("sdxl", made["image_class"], steps=1), "cpu")
     assert loaded.made_with["pipeline"] == "StableDiffusionXLPipeline"
+
+
+@pytest.mark.parametrize("checkpoint", ["sd_turbo", "sd_turbo_image"])
+def test_a_strength_takes_the_sibling_of_the_named_class_and_none_takes_it_back(made, checkpoint):
+    """The catalogue names the text-to-image class; the checkpoint may name either."""
+    kinds = {0.5: "StableDiffusionImg2ImgPipeline", "": "StableDiffusionPipeline"}
+    for catalogue in ("sd-turbo", "sd-turbo-img2img"):
+        for strength, kind in kinds.items():
+            spec = model(catalogue, made[checkpoint], steps=2, strength=strength)
+            assert spec.pipeline_class == "StableDiffusionPipeline"
+            assert load_pipeline(spec, "cpu").made_with["pipeline"] == kind
+
+
+def test_a_checkpoint_without_its_tokenizer_is_one_sentence(made, tmp_path):
+    """The library makes an empty one, of whose length its call then fails."""
+    for checkpoint, gone in (
+        ("sdxl", "tokenizer_2"),
+        ("flux", "tokenizer_2"),
+        ("amused", "tokenizer"),
+    ):
+        folder = shutil.copytree(made[checkpoint], tmp_path / checkpoint)
+        shutil.rmtree(folder / gone)
+        table = {"repository": str(folder), "steps": 1, "guidance": 0.0, "width": 32, "height": 32}
+        table["variant"] = "fp16" if checkpoint == "sdxl" else ""
+        spec = resolve("mini", table, "models.mini")
+        assert f'"{folder}" has no {gone}' in refusal(spec)
+        with pytest.raises(ModelError, match=f"has no {gone}"):
+            load_text_window(spec)
 
 
 def test_a_class_may_be_named_for_a_checkpoint_whose_own_is_unknown(made):

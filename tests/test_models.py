@@ -82,6 +82,22 @@ def test_image_ids_differ_by_everything_that_decides_the_image():
     assert all(len(i) == 32 and set(i) <= set("0123456789abcdef") for i in ids)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("nested", [False, True])
+def test_numbers_that_an_id_cannot_tell_apart_are_refused(number, nested):
+    """In JSON all of them are null: three settings, one id."""
+    given = {"a": [{"b": number}]} if nested else {"a": number}
+    function = {"callable": "m:f", "width": 32, "height": 32}
+    for table, key in (
+        ({"catalogue": "sdxl", "call_settings": given}, "call_settings"),
+        ({"catalogue": "sdxl", "scheduler_settings": given}, "scheduler_settings"),
+        ({**function, "arguments": given}, "arguments"),
+    ):
+        with pytest.raises(StudyError, match=rf"^x: {key} = .*{number}.*; give finite") as caught:
+            resolve("m", table, "x")
+        assert "\n" not in str(caught.value)
+
+
 def test_image_ids_do_not_depend_on_the_name_or_on_settings_left_alone():
     mine = spec()
     other = resolve("other", {"catalogue": "sdxl-turbo", "steps": 1, "guidance": 0}, "x")

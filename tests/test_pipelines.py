@@ -14,7 +14,14 @@ from safetensors.torch import load_file, save_file
 from evalkit.errors import ModelError
 from evalkit.models import CATALOGUE, resolve
 from evalkit.models.catalogue import checkpoint_path
-from evalkit.pipelines import OutOfMemoryError, devices, diffusion, load_pipeline, noise_seed
+from evalkit.pipelines import (
+    OutOfMemoryError,
+    acceleration,
+    devices,
+    diffusion,
+    load_pipeline,
+    noise_seed,
+)
 from tests import family_miniatures, miniatures
 
 PROMPTS = ["a red cat", "two green dogs", "a red cat", "a house"]
@@ -64,6 +71,29 @@ def test_noise_seed_is_the_documented_hash():
     # printf '["a red cat", 0]' | sha256sum, first 16 digits; the second with caf\u00e9 and 7.
     assert noise_seed("a red cat", 0) == 0xFFD4400C20C20F1E
     assert noise_seed("café", 7) == 0x0D38EF46964DA470
+
+
+def test_of_a_noise_seed_the_lower_32_bits_count():
+    """As the documentation of noise_seed says: for how many images of a model share their noise."""
+    drawn = [
+        torch.randn(64, generator=torch.Generator("cpu").manual_seed(seed))
+        for seed in (5, 5 + 2**32, 5 + 2**31)
+    ]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_float32_on_a_gpu_is_not_tensorfloat(made):
+    """PyTorch convolves in it unless told otherwise; the flag can be set without a GPU."""
+    library = load_pipeline(model("sd-turbo", made["sd_turbo"]), "cpu").library
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    try:
+        torch.backends.cudnn.allow_tf32 = True
+        acceleration.accelerate(library, torch.device("cuda"), False, "models.mini")
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = before
 
 
 def test_sdxl_is_what_the_library_makes(made):
@@ -269,6 +299,21 @@ def test_what_a_pipeline_itself_swallows_is_out_of_memory(tmp_path):
         loaded.render(REQUESTS)
 
 
+def test_a_name_that_is_missing_elsewhere_is_no_memory(made):
+    """Only Sana's pipelines lose their image so; anywhere else it is a mistake in the code."""
+    loaded = load_pipeline(model("sd-turbo", made["sd_turbo"]), "cpu")
+
+    def decode(*args, **kwargs):
+        if not args:
+            image = None
+        return image
+
+    loaded.library.vae.decode = decode
+    with pytest.raises(ModelError, match="UnboundLocalError.*'image'") as caught:
+        loaded.render(REQUESTS)
+    assert not isinstance(caught.value, OutOfMemoryError)
+
+
 def test_a_closed_pipeline_holds_no_weights_and_its_errors_neither(made):
     loaded = load_pipeline(model("sd-turbo", made["sd_turbo"]), "cpu")
     loaded.render(REQUESTS[:1])
@@ -328,12 +373,31 @@ def test_an_input_image_that_is_missing_or_broken_is_one_sentence(made, tmp_path
     (tmp_path / "text.png").write_text("no image")
     for file, said in [
         (None, "the prompt p0 has no input image"),
-        (tmp_path / "none.png", "none.png of the prompt p0 cannot be read (FileNotFoundError"),
-        (tmp_path / "text.png", "text.png of the prompt p0 cannot be read (UnidentifiedImageError"),
+        (tmp_path / "none.png", "none.png of the prompt p0: cannot be decoded (FileNotFoundError"),
+        (tmp_path / "text.png", "text.png of the prompt p0: cannot be decoded (UnidentifiedImage"),
     ]:
         with pytest.raises(ModelError) as caught:
             loaded.render([replace(REQUESTS[0], input_image=file)])
         assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "says"),
+    [("I;16", 999, "has 16 bits per colour"), ("RGBA", (200, 30, 30, 0), "has transparent pixels")],
+)
+def test_an_input_image_is_looked_at_as_imported_ones_are(made, tmp_path, mode, value, says):
+    Image.new(mode, (32, 32), value).save(tmp_path / "a.png")
+    request = replace(REQUESTS[0], input_image=tmp_path / "a.png")
+    loaded = load_pipeline(model("sdxl", made["sdxl"], strength=0.5, steps=2), "cpu")
+    echo = f"echo_{mode[0]}"
+    table = {"callable": f"{echo}:make", "input_images": True, "width": 32, "height": 32}
+    (tmp_path / f"{echo}.py").write_text(
+        "def make(prompts, seeds, input_images): return input_images"
+    )
+    function = load_pipeline(resolve("echo", table, "models.echo").located(tmp_path))
+    for pipeline in (loaded, function):
+        with pytest.raises(ModelError, match=rf"a\.png of the prompt p0: {says}"):
+            pipeline.render([request])
 
 
 def test_an_image_of_another_size_than_asked_for_is_refused(tmp_path):

@@ -113,7 +113,11 @@ def test_own_ids_and_newlines_are_kept(tmp_path):
         ("p.jsonl", '{"prompt": "a"}\n\n{"prompt": "b"}\n', ["row 2", "empty"]),
         ("p.jsonl", "[1, 2]", ["row 1 is no object"]),
         ("p.txt", "a cat\na dog\na cat\n", ["row 3", "row 1 already"]),
-        ("p.jsonl", "prompt\na\n", ["not readable as .jsonl"]),
+        ("p.jsonl", "prompt\na\n", ["row 1 is no JSON (Expecting value at character 1)"]),
+        ("p.jsonl", '{"prompt": "a"}\n{"prompt": "b"\n', ["row 2 is no JSON", "at character 15"]),
+        ("p.jsonl", '{"prompt": ["x", "y"]}', ["row 1: prompt is a list", "texts and numbers"]),
+        ("p.jsonl", '{"prompt": "a"}\n{"prompt": {"a": 1}}', ["row 2: prompt is a dict, {'a': 1}"]),
+        ("p.jsonl", '{"prompt": "a", "category": true}', ["row 1: category is a bool, True"]),
     ],
 )
 def test_a_bad_file_is_one_sentence(tmp_path, name, text, parts):
@@ -123,6 +127,16 @@ def test_a_bad_file_is_one_sentence(tmp_path, name, text, parts):
     for part in [*parts, name]:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_column_of_lists_is_refused_and_numbers_are_texts(tmp_path):
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({"prompt": [["a"], ["b"]]}).to_parquet(tmp_path / "lists.parquet")
+    with pytest.raises(TableError, match="lists.parquet: row 1: prompt is a"):
+        read("lists.parquet", tmp_path)
+    numbers = pd.DataFrame({"prompt": ["a", "b"], "id": [7, 8]})
+    numbers.rename(columns={"id": "prompt_id"}).to_parquet(tmp_path / "numbers.parquet")
+    assert read("numbers.parquet", tmp_path)["prompt_id"].tolist() == ["7", "8"]
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):

@@ -1,22 +1,27 @@
 """Architectures with random weights: the published sizes, and a pipeline as the loader gives it."""
 
-import copy
+import inspect
 
+import diffusers
 import pytest
 import torch
+import transformers
 from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.pipelines.deepfloyd_if.safety_checker import IFSafetyChecker
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 from evalkit.errors import ModelError
 from evalkit.models import CATALOGUE, resolve
 from evalkit.pipelines import Request, random_weights
+from tests.architecture_miniatures import CLIP, IF, OTHERS, STAGE_PARTS, VAE, shrunk
 from tests.miniatures import requests
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
 
 # Of model cards and papers, in 10^9: SDXL 2.6 (UNet), SD 1.5 0.86, SD 2.1 0.87, FLUX 12, SD3.5 8.1,
-# CLIP-L 0.12, CLIP-H 0.34, CLIP-bigG 0.69, the encoder of T5-XXL 4.76.
+# CLIP-L 0.12, CLIP-H 0.34, CLIP-bigG 0.69, the encoder of T5-XXL 4.76, SANA-Sprint 1.6. A file of
+# weights is as large as they are, 2 or 4 bytes each.
 PUBLISHED = {
     ("sdxl", "unet"): 2.567e9,
     ("sdxl", "text_encoder"): 0.123e9,
@@ -29,20 +34,29 @@ PUBLISHED = {
     ("flux-schnell", "transformer"): 11.9e9,
     ("flux-schnell", "text_encoder_2"): 4.76e9,
     ("sd-3-5-large-turbo", "transformer"): 8.06e9,
+    ("sana-sprint", "transformer"): 1.6e9,
+    ("sana-sprint", "text_encoder"): 5.23e9 / 2,
+    ("sana-sprint", "vae"): 1.25e9 / 4,
+    ("amused-512", "transformer"): 2.43e9 / 4,
+    ("amused-512", "vqvae"): 585e6 / 4,
+    ("amused-512", "text_encoder"): 0.123e9,
+}
+STAGES = {  # of the cascade, by repository
+    ("DeepFloyd/IF-I-XL-v1.0", "unet"): 8.61e9 / 2,
+    ("DeepFloyd/IF-I-XL-v1.0", "text_encoder"): 4.76e9,
+    ("DeepFloyd/IF-II-L-v1.0", "safety_checker"): 608e6 / 2,
+    ("stabilityai/stable-diffusion-x4-upscaler", "unet"): 1.89e9 / 4,
+    ("stabilityai/stable-diffusion-x4-upscaler", "vae"): 221e6 / 4,
+    ("stabilityai/stable-diffusion-x4-upscaler", "text_encoder"): 1.36e9 / 4,
 }
 
 
-def shrunk(architecture: dict, **parts: dict) -> dict:
-    """The architecture with other settings of its parts."""
-    small = copy.deepcopy(architecture)
-    for name, config in parts.items():
-        small["parts"][name]["config"] |= config
-    return small
+def counted(part: dict) -> int:
+    """The parameters of a part, made without memory."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in random_weights.make_part(part).parameters())
 
 
-CLIP = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
-VAE = {"block_out_channels": [8, 16], "norm_num_groups": 4}
-VAE |= {"down_block_types": ["DownEncoderBlock2D"] * 2, "up_block_types": ["UpDecoderBlock2D"] * 2}
 MINIATURE = shrunk(
     random_weights.architectures()[SDXL],
     unet={
@@ -74,18 +88,28 @@ def miniature(monkeypatch):
 @pytest.mark.parametrize(("model", "part"), PUBLISHED)
 def test_sizes_are_the_published_ones(model, part):
     made = random_weights.find(resolve(model, {}, model))["parts"][part]
-    with torch.device("meta"):
-        count = sum(weight.numel() for weight in random_weights.make_part(made).parameters())
-    assert count == made["parameters"]
-    assert count == pytest.approx(PUBLISHED[model, part], rel=0.01)
+    assert counted(made) == made["parameters"]
+    assert counted(made) == pytest.approx(PUBLISHED[model, part], rel=0.01)
+
+
+@pytest.mark.parametrize(("repository", "part"), STAGES)
+def test_sizes_of_the_stages_are_the_published_ones(repository, part):
+    made = random_weights.architectures()[repository]["parts"][part]
+    assert counted(made) == pytest.approx(STAGES[repository, part], rel=0.01)
+
+
+def test_the_sizes_of_if_are_those_of_its_cards():
+    """To the digit that the cards have: 4.3 and 1.2 in 10^9."""
+    known = random_weights.architectures()
+    names = ("DeepFloyd/IF-I-XL-v1.0", "DeepFloyd/IF-II-L-v1.0")
+    counts = [counted(known[name]["parts"]["unet"]) for name in names]
+    assert [round(count / 1e9, 1) for count in counts] == [4.3, 1.2]
 
 
 def test_every_part_of_every_architecture_has_its_count():
     for architecture in random_weights.architectures().values():
         for name, part in architecture["parts"].items():
-            with torch.device("meta"):
-                made = random_weights.make_part(part)
-            assert sum(w.numel() for w in made.parameters()) == part["parameters"], name
+            assert counted(part) == part["parameters"], name
 
 
 def test_catalogue_entries_of_a_known_repository_are_known():
@@ -95,6 +119,7 @@ def test_catalogue_entries_of_a_known_repository_are_known():
         if entry.get("repository") in random_weights.architectures()
     ]
     assert {"sdxl-turbo", "sdxl", "lcm-sdxl", "dmd2", "sd-turbo", "lcm-lora-sdv1-5"} <= set(known)
+    assert {"sana-sprint", "amused-512"} <= set(known)
     for name in known:
         random_weights.find(resolve(name, {}, name))
 
@@ -157,71 +182,50 @@ def test_one_without_a_beginning_keeps_clear_of_its_special_tokens():
     assert not {0, 1} & set(ids[:-1])
 
 
+def test_the_instruction_of_sana_has_about_the_tokens_of_gemma():
+    """208 of Gemma's, as published implementations have them."""
+    call = inspect.signature(diffusers.SanaSprintPipeline.__call__).parameters
+    instruction = "\n".join(call["complex_human_instruction"].default)
+    tokenizer = random_weights.word_tokenizer(bos=2, pad=0)
+    assert len(tokenizer.encode(instruction)) == pytest.approx(208, abs=4)
+    assert tokenizer("a cat!", padding="max_length", max_length=6).input_ids == [2, 3, 3, 3, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"), [(torch.float16, torch.float32), (torch.bfloat16, torch.bfloat16)]
+)
+def test_t5_has_the_precision_of_a_loaded_one(tmp_path, dtype, kept):
+    architecture = shrunk(random_weights.architectures()[IF[0]], **STAGE_PARTS[IF[0]])
+    encoder = random_weights.build(architecture, torch.device("cpu"), dtype).text_encoder
+    encoder.save_pretrained(tmp_path)
+    loaded = transformers.T5EncoderModel.from_pretrained(tmp_path, dtype=dtype)
+    found = {name: weight.dtype for name, weight in encoder.named_parameters()}
+    assert found == {name: weight.dtype for name, weight in loaded.named_parameters()}
+    assert found["encoder.block.0.layer.1.DenseReluDense.wo.weight"] == kept
+    assert set(found.values()) == {dtype, kept}
+
+
 @pytest.mark.parametrize(
     ("model", "changes", "says"),
     [
-        ("scenes-base", {}, "its architecture is not known.*known are black-forest-labs/FLUX"),
-        ("deepfloyd-if", {}, "its architecture is not known"),
+        ("scenes-base", {}, "its architecture is not known.*known are DeepFloyd/IF-I"),
+        (
+            "deepfloyd-if",
+            {"stages": [{"repository": "some/IF", "steps": 1, "guidance": 1.0}]},
+            r'its architecture is not known \("some/IF"\)',
+        ),
+        (
+            "deepfloyd-if",
+            {"stages": [{"repository": SDXL, "steps": 1, "guidance": 1.0}]},
+            "stage 1.*is a StableDiffusionXLPipeline; allowed there is IFPipeline",
+        ),
+        ("sd-1-5", {"repository": "some/sd"}, r'its architecture is not known \("some/sd"\)'),
         ("sdxl", {"unet_repository": "some/unet"}, 'the architecture of "some/unet" is not known'),
     ],
 )
 def test_an_unknown_architecture_is_one_sentence(model, changes, says):
     with pytest.raises(ModelError, match=says):
         random_weights.load(resolve(model, changes, model), "cpu")
-
-
-UNET = {
-    "block_out_channels": [16, 32, 32, 32],
-    "norm_num_groups": 8,
-    "attention_head_dim": [2, 4, 4, 4],
-    "cross_attention_dim": 32,
-    "layers_per_block": 1,
-}
-VISION = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-VISION |= {"num_attention_heads": 2, "patch_size": 14}
-T5 = {"d_model": 32, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 4}
-SMALL_CLIP = CLIP | {"num_attention_heads": 4}
-OTHERS = {
-    "sd-turbo": {"unet": UNET, "vae": VAE, "text_encoder": SMALL_CLIP},
-    "sd-2-1": {"unet": UNET, "vae": VAE, "text_encoder": SMALL_CLIP},
-    "sd-1-5": {
-        "unet": UNET,
-        "vae": VAE,
-        "text_encoder": SMALL_CLIP,
-        "safety_checker": {
-            "projection_dim": 8,
-            "vision_config": VISION | {"num_attention_heads": 2},
-        },
-    },
-    "flux-schnell": {
-        "transformer": {
-            "num_layers": 1,
-            "num_single_layers": 1,
-            "attention_head_dim": 16,
-            "num_attention_heads": 2,
-            "joint_attention_dim": 32,
-            "pooled_projection_dim": 32,
-            "axes_dims_rope": [4, 4, 8],
-        },
-        "vae": VAE,
-        "text_encoder": SMALL_CLIP,
-        "text_encoder_2": T5,
-    },
-    "sd-3-5-large-turbo": {
-        "transformer": {
-            "num_layers": 1,
-            "attention_head_dim": 16,
-            "num_attention_heads": 2,
-            "joint_attention_dim": 64,
-            "caption_projection_dim": 32,
-            "pooled_projection_dim": 64,
-        },
-        "vae": VAE,
-        "text_encoder": SMALL_CLIP | {"projection_dim": 32},
-        "text_encoder_2": SMALL_CLIP | {"projection_dim": 32},
-        "text_encoder_3": T5 | {"d_model": 64},
-    },
-}
 
 
 @pytest.fixture()
@@ -240,6 +244,43 @@ def test_every_architecture_renders(others, model):
     spec = resolve(model, {"width": 64, "height": 64, "steps": 2}, "x")
     [result] = random_weights.load(spec, "cpu").render(requests(["a red cat"], [0]))
     assert (result.status, result.image.size) == ("ok", (64, 64))
+
+
+@pytest.fixture()
+def cascade(monkeypatch):
+    """The stages of DeepFloyd IF in miniature in their places: 8, 16 and 64 px."""
+    full = random_weights.architectures()
+    small = {name: shrunk(full[name], **parts) for name, parts in STAGE_PARTS.items()}
+    monkeypatch.setattr(random_weights, "architectures", lambda: small)
+    stages = [stage | {"steps": 2} for stage in CATALOGUE["deepfloyd-if"]["stages"]]
+    return {"stages": stages, "width": 64, "height": 64}
+
+
+def test_the_cascade_renders_as_a_loaded_one_does(cascade):
+    pipeline = random_weights.load(resolve("deepfloyd-if", cascade, "x"), "cpu")
+    results = pipeline.render(requests(["a red cat", "two green dogs"], [0, 1]))
+    assert [(result.status, result.image.size) for result in results] == [("ok", (64, 64))] * 2
+    assert pipeline.made_with["random_weights"] is True
+    assert pipeline.made_with["pipeline"] == (
+        "IFPipeline -> IFSuperResolutionPipeline -> StableDiffusionUpscalePipeline"
+    )
+    assert pipeline.made_with["scheduler"] == "DDPMScheduler -> DDPMScheduler -> DDIMScheduler"
+
+
+def test_the_cascade_has_the_safety_filter_of_the_second_stage(cascade, monkeypatch):
+    seen = []
+    forward = IFSafetyChecker.forward
+    monkeypatch.setattr(
+        IFSafetyChecker,
+        "forward",
+        lambda self, *args, **kwargs: seen.append(self) or forward(self, *args, **kwargs),
+    )
+    pipeline = random_weights.load(resolve("deepfloyd-if", cascade, "x"), "cpu")
+    pipeline.render(requests(["a red cat"], [0]))
+    assert len(seen) == 1
+    seen[0].p_head.bias.data.fill_(2.0)  # above 0.5: unsafe
+    [result] = pipeline.render(requests(["a red cat"], [0]))
+    assert (result.status, result.reason) == ("filtered", "the safety filter of stage 2: unsafe")
 
 
 def test_image_to_image_has_the_pipeline_for_it(others, tmp_path):

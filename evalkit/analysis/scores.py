@@ -69,7 +69,8 @@ def bench_speeds(bench: dict[str, Any]) -> pd.DataFrame:
     """The columns of `tables.SPEED` from the content of a bench.json; `n` counts timed calls.
 
     The seconds of a whole call for one image, from prompt to pixels: median and quartiles. A model
-    without such a call (another batch size only, or out of memory) has no row.
+    without such a call (another batch size only, or out of memory) has no row. `compiled` says
+    whether the model was.
     """
     source = "bench with random weights" if bench["random_weights"] else "bench"
     rows = [
@@ -79,9 +80,15 @@ def bench_speeds(bench: dict[str, Any]) -> pd.DataFrame:
             "source": source,
             "batch_size": 1,
             "device_name": bench["hardware"]["device_name"],
+            "compiled": is_compiled(model),
         }
         for model in bench["models"]
         for batch in model["batches"]
         if batch["batch_size"] == 1 and "whole" in batch
     ]
     return pd.DataFrame(rows, columns=tables.SPEED.names[:-1])
+
+
+def is_compiled(model: dict[str, Any]) -> bool:
+    """Whether a model of a bench.json was timed compiled; its `settings` do not say."""
+    return bool(model["made_with"].get("compiled"))  # the parts; a kind without the choice: absent

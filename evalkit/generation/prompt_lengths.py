@@ -73,7 +73,11 @@ def prompt_lengths(folder: StudyFolder, prompts: pd.DataFrame) -> list[Lengths]:
 
 
 def refuse_over_long(lengths: Sequence[Lengths], where: str) -> None:
-    """StudyError, with its row, for the first prompt that a model does not read whole."""
+    """StudyError, with its row, for the first prompt that a model does not read whole.
+
+    Raises ModelError where a length cannot be known: it might be too long.
+    """
+    _require_known(lengths, "refuse")
     for length in lengths:
         for row in length.over_long.itertuples():
             raise StudyError(
@@ -89,15 +93,19 @@ def drop_over_long(folder: StudyFolder, prompts: PromptSet) -> PromptSet:
     Raises ModelError where a length cannot be known: the draw would be another one.
     """
     lengths = prompt_lengths(folder, prompts.table)
-    for length in lengths:
-        if length.unknown:
-            raise ModelError(
-                f'prompts: over_long = "drop" needs the tokenizers of all models '
-                f'({length.unknown}); get them, or set prompts.over_long = "keep"'
-            )
+    _require_known(lengths, "drop")
     too_long = {prompt_id for length in lengths for prompt_id in length.over_long["prompt_id"]}
     rows = prompts.table.index[prompts.table["prompt_id"].isin(too_long)]
     return prompts.without(rows, "over_long")
+
+
+def _require_known(lengths: Sequence[Lengths], rule: str) -> None:
+    for length in lengths:
+        if length.unknown:
+            raise ModelError(
+                f'prompts: over_long = "{rule}" needs the tokenizers of all models '
+                f'({length.unknown}); get them, or set prompts.over_long = "keep"'
+            )
 
 
 def _text_window(model: ModelSpec, root: Path) -> "TextWindow | None":

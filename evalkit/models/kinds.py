@@ -148,6 +148,8 @@ class CascadeModel(ModelSpec):
     """What the image is not to show."""
     precision: Precision = "float32"
     """What it computes in; on a CPU always float32."""
+    vae_precision: Precision | None = None
+    """What the autoencoder of a stage in latents computes in, where not as the library has it."""
 
     def located(self, root: Path) -> Self:
         stages = [

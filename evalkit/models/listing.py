@@ -150,10 +150,10 @@ def _example(name: str, entry: dict[str, Any]) -> str:
 
 
 def _assignment(key: str, value: Any) -> str:
-    return f"{key} = {_toml(value)}"
+    return f"{key} = {toml(value)}"
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
     """A value as a study file has it; none is an empty text."""
     if value is None:
         return '""'
@@ -161,7 +161,7 @@ def _toml(value: Any) -> str:
         inside = ", ".join(_assignment(*item) for item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -47,6 +48,13 @@ class ModelSpec(BaseModel):
     def _empty_is_none(cls, value: Any, field: ValidationInfo) -> Any:
         optional = cls.model_fields[field.field_name].default is None
         return None if optional and value == "" else value
+
+    @field_validator("*")
+    @classmethod
+    def _has_finite_numbers(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not _is_finite(value):
+            raise ValueError("nan and inf are the same in the id of an image; give finite numbers")
+        return value
 
     @classmethod
     def changeable(cls) -> tuple[str, ...]:
@@ -99,6 +107,15 @@ class ModelSpec(BaseModel):
     def summary(self) -> str:
         """The model in a few words: where it comes from, its size."""
         return f"{self.KEY} {getattr(self, self.KEY)}, {self.width}x{self.height}"
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether all numbers in a table, a list or a value of it are finite."""
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def found_in(root: Path, repository: str) -> str:

@@ -1,6 +1,6 @@
 """How one kind of model makes images: one file per kind, the library imported only there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 from evalkit.errors import ModelError
@@ -26,6 +26,7 @@ __all__ = [
     "free_bytes",
     "load_pipeline",
     "noise_seed",
+    "refuse_replaced",
     "require_device",
 ]
 
@@ -49,11 +50,21 @@ def check(spec: ModelSpec, requests: Sequence[Request]) -> None:
         import_module(_LOADERS[type(spec)]).check(spec, requests)
 
 
-def load_pipeline(spec: ModelSpec, device: str | None = None) -> Pipeline:
-    """The model of `spec`, loaded on `device` (`cpu`, `cuda`, `cuda:N`, `mps`; None: the best one).
+def refuse_replaced(spec: ModelSpec, imported: Iterable[tuple[Request, str]]) -> None:
+    """ModelError where images were imported from a file that has been replaced since.
 
-    The device is that of checkpoints; a function or a command chooses its own. Raises ModelError,
-    one sentence, where a package, a checkpoint or the device is missing.
+    `imported` has the SHA-256 of the file of each then; of other kinds there are none.
+    """
+    if isinstance(spec, ImportedModel):
+        import_module(_LOADERS[ImportedModel]).refuse_replaced(spec, imported)
+
+
+def load_pipeline(spec: ModelSpec, device: str | None = None) -> Pipeline:
+    """The model of `spec`, loaded on `device` (`cpu`, `cuda`, `cuda:N`, `mps`).
+
+    None takes the first GPU of CUDA, or else the CPU; `mps` is taken only where it is named. The
+    device is that of checkpoints; a function or a command chooses its own. Raises ModelError, one
+    sentence, where a package, a checkpoint or the device is missing.
     """
     try:
         load: Callable[..., Pipeline] = import_module(_LOADERS[type(spec)]).load

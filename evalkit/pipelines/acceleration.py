@@ -12,7 +12,7 @@ from evalkit.errors import ModelError, first_line
 from evalkit.pipelines.memory import is_out_of_memory
 
 _CONVOLUTIONAL = ("unet", "vae", "vqvae")
-_CHANNELS_LAST = ("cuda", "cpu")  # where convolutions are faster on it; measured in benchmarks/
+_CHANNELS_LAST = ("cuda", "cpu")  # where it is faster; for a CPU see benchmarks/kernels.py
 _DENOISERS = ("unet", "transformer")
 _AUTOENCODERS = ("vae", "vqvae")
 _CLIP = (CLIPTextModel, CLIPTextModelWithProjection)
@@ -34,9 +34,11 @@ def accelerate(library: Any, device: torch.device, compiled: bool, where: str) -
         for _, part in _present(library, _CONVOLUTIONAL):
             part.to(memory_format=torch.channels_last)
     if device.type == "cuda":
-        # Only with `compile`: which convolution wins varies, and with it the last bits. TensorFloat
-        # stays off: it speeds up nothing in 16 bits, and float32 is asked for where it matters.
+        # Only with `compile`: which convolution wins varies, and with it the last bits.
         torch.backends.cudnn.benchmark = compiled
+        # PyTorch convolves float32 in TensorFloat-32 unless told otherwise: 10 bits of 23, where
+        # `made_with` says float32. In 16 bits it speeds up nothing.
+        torch.backends.cudnn.allow_tf32 = False
     names = []
     if compiled:
         torch._dynamo.config.recompile_limit = _SHAPES

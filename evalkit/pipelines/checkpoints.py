@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import transformers
@@ -56,6 +57,23 @@ def locate_file(path: str, revision: str | None, file: str, where: str) -> Path:
     if found is None or not found.is_file():
         raise ModelError(f'{where}: "{path}" has no file "{file}"; correct its name')
     return found
+
+
+def require_tokenizers(pipeline: Any, repository: str, where: str) -> None:
+    """ModelError where a tokenizer of a loaded pipeline knows no word."""
+    for name, part in pipeline.components.items():
+        if name.startswith("tokenizer") and part is not None:
+            require_tokenizer(name, part, repository, where)
+
+
+def require_tokenizer(name: str, tokenizer: Any, repository: str, where: str) -> None:
+    """ModelError where a tokenizer knows no word: the library makes an empty one of no files."""
+    one, other = (tokenizer(text)["input_ids"] for text in ("aaa eee", "eee aaa"))
+    if one == other:
+        raise ModelError(
+            f'{where}: "{repository}" has no {name}, or one that knows no word; fetch its folder '
+            f"{name} with all files, or name another checkpoint"
+        )
 
 
 def commit(path: str, revision: str | None, file: str) -> str | None:

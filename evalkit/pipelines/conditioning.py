@@ -1,9 +1,11 @@
 """What the prompts become for the denoiser: each distinct prompt is encoded once."""
 
+import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import diffusers
 import torch
 
 from evalkit.models import DiffusionModel
@@ -20,6 +22,12 @@ _GIVES = {  # by class: what its encode_prompt gives, in order, as arguments of 
     "StableDiffusion3Img2ImgPipeline": _POOLED,
     "FluxPipeline": _FLUX,
     "FluxImg2ImgPipeline": _FLUX,
+    "AmusedPipeline": (
+        "prompt_embeds",
+        "encoder_hidden_states",
+        "negative_prompt_embeds",
+        "negative_encoder_hidden_states",
+    ),
     "SanaSprintPipeline": ("prompt_embeds", "prompt_attention_mask"),
     "SanaPipeline": (
         "prompt_embeds",
@@ -39,7 +47,10 @@ class Conditioning:
         self._pipeline = pipeline
         self._spec = spec
         self._names = _GIVES.get(type(pipeline).__name__)
-        self._takes = _parameters(getattr(pipeline, "encode_prompt", None))
+        self._encode = getattr(pipeline, "encode_prompt", None)
+        if isinstance(pipeline, diffusers.AmusedPipeline):
+            self._encode = functools.partial(_encode_amused, pipeline)
+        self._takes = _parameters(self._encode)
         self._kept: dict[str, _Row] = {}
         self._negative: _Row = {}  # the same for every prompt
 
@@ -71,7 +82,7 @@ class Conditioning:
 
     @torch.no_grad()
     def _encoded(self, prompts: list[str]) -> list[_Row]:
-        given = self._pipeline.encode_prompt(prompts, **self._encoding(len(prompts)))
+        given = self._encode(prompts, **self._encoding(len(prompts)))
         found = {
             name: tensor
             for name, tensor in zip(self._names, given, strict=False)  # Flux adds its text ids
@@ -108,6 +119,31 @@ class Conditioning:
             if self._spec.negative_prompt
             else {}
         )
+
+
+def _encode_amused(
+    pipeline: Any,
+    prompt: list[str],
+    device: torch.device,
+    negative_prompt: list[str] | None = None,
+    negative_prompt_embeds: torch.Tensor | None = None,
+    negative_encoder_hidden_states: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, ...]:
+    """As encode_prompt of others: AmusedPipeline has none, and encodes in its call."""
+
+    def encoded(texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        length = pipeline.tokenizer.model_max_length
+        tokens = pipeline.tokenizer(
+            texts, return_tensors="pt", padding="max_length", truncation=True, max_length=length
+        )
+        found = pipeline.text_encoder(
+            tokens.input_ids.to(device), return_dict=True, output_hidden_states=True
+        )
+        return found.text_embeds, found.hidden_states[-2]
+
+    if negative_prompt_embeds is not None:
+        return *encoded(prompt), negative_prompt_embeds, negative_encoder_hidden_states
+    return *encoded(prompt), *encoded(negative_prompt or [""] * len(prompt))
 
 
 def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:

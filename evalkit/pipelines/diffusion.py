@@ -12,6 +12,7 @@ import torch
 from evalkit.errors import ModelError, first_line
 from evalkit.models import DiffusionModel
 from evalkit.pipelines.acceleration import accelerate
+from evalkit.pipelines.autoencoder import autoencode_in, autoencoded_in
 from evalkit.pipelines.checkpoints import loading, quiet
 from evalkit.pipelines.conditioning import Conditioning
 from evalkit.pipelines.devices import device_name, resolve_device, resolve_precision
@@ -20,7 +21,7 @@ from evalkit.pipelines.loading import load_library_pipeline, part_commits
 from evalkit.pipelines.memory import forget_frames, free_memory, is_out_of_memory
 from evalkit.pipelines.noise import noise_seed
 from evalkit.pipelines.pipeline import OutOfMemoryError, Rendered, Request
-from evalkit.pipelines.tensors import finished, input_image
+from evalkit.pipelines.tensors import finished, fitted_input
 from evalkit.pipelines.versions import versions
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "peft", "safetensors")
@@ -105,7 +106,7 @@ class DiffusionPipeline:
         if not spec.takes_image:
             return {}
         size = spec.width, spec.height
-        return {"image": [input_image(request, *size, self._where) for request in requests]}
+        return {"image": [fitted_input(request, *size, self._where) for request in requests]}
 
     def _seed_the_scheduler(self) -> None:
         """Let a step draw from the generators of the images, of which FLUX and SD3 do not tell."""
@@ -145,11 +146,9 @@ def load(spec: DiffusionModel, device: str | None) -> DiffusionPipeline:
     try:
         return _load(spec, resolve_device(device))
     except ModelError as error:
-        if error.__cause__ is None or not is_out_of_memory(error.__cause__):
-            raise
-        said = str(error)
-    free_memory()
-    raise ModelError(said)  # a new one: the first holds what was loaded until then
+        forget_frames(error)  # they hold what was loaded until then
+        free_memory()
+        raise
 
 
 def _load(spec: DiffusionModel, target: torch.device) -> DiffusionPipeline:
@@ -175,7 +174,7 @@ def equip(spec: DiffusionModel, library: Any, device: torch.device) -> dict[str,
     library.set_progress_bar_config(disable=True)
     with loading(spec.repository, where, memory=str(device)):
         if spec.vae_precision:
-            _autoencode_in(library, getattr(torch, vae_precision))
+            autoencode_in(library, getattr(torch, vae_precision))
         library.to(device)
         _fix_device(library, device)
         accelerated = accelerate(library, device, spec.compile, where)
@@ -184,8 +183,7 @@ def equip(spec: DiffusionModel, library: Any, device: torch.device) -> dict[str,
         "device": str(device),
         "device_name": device_name(device),
         "precision": precision,
-        # Without a precision of its own, some pipelines decode float16 in float32, others do not.
-        "vae_precision": vae_precision if spec.vae_precision else f"library's for {precision}",
+        "vae_precision": autoencoded_in(spec.vae_precision and vae_precision, precision),
         "scheduler": type(library.scheduler).__name__,
         "scheduler_config": _plain(library.scheduler.config),
         **accelerated,
@@ -202,24 +200,6 @@ def _fix_device(library: Any, device: torch.device) -> None:
     kind = type(library)
     known = {"_execution_device": device, "__module__": kind.__module__}
     library.__class__ = type(kind.__name__, (kind,), known)
-
-
-def _autoencode_in(library: Any, dtype: torch.dtype) -> None:
-    """Let the autoencoder compute in `dtype`, whatever the dtype of what it is given."""
-    vae = library.vqvae if hasattr(library, "vqvae") else library.vae
-    vae.to(dtype)
-    vae.register_to_config(force_upcast=False)
-    for name in ("encode", "decode"):
-        setattr(vae, name, _casting(getattr(vae, name), vae))
-
-
-def _casting(method: Any, vae: torch.nn.Module) -> Any:
-    def cast(given: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if given.is_floating_point():  # aMUSEd decodes numbers of tokens
-            given = given.to(vae.dtype)
-        return method(given, *args, **kwargs)
-
-    return cast
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

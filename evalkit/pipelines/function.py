@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from evalkit.errors import ModelError, first_line
 from evalkit.models import FunctionModel
 from evalkit.pipelines.pipeline import OutOfMemoryError, Rendered, Request
-from evalkit.pipelines.pixels import rendered, rgb
+from evalkit.pipelines.pixels import input_image, rendered, rgb
 from evalkit.pipelines.versions import versions
 
 
@@ -57,7 +57,7 @@ class FunctionPipeline:
     def _call(self, requests: Sequence[Request]) -> Any:
         arguments = dict(self._spec.arguments)
         if self._spec.input_images:
-            arguments["input_images"] = [self._opened(request) for request in requests]
+            arguments["input_images"] = [input_image(request, self._where) for request in requests]
         try:
             with _importable(self._spec.folder):
                 return self._function(
@@ -73,17 +73,6 @@ class FunctionPipeline:
                 ) from error
             raise ModelError(
                 f"{self._where}: failed ({first_line(error)}); correct the function"
-            ) from error
-
-    def _opened(self, request: Request) -> Image.Image:
-        """The prompt's input image, upright and RGB, in its own size."""
-        try:
-            with Image.open(request.input_image) as image:
-                return ImageOps.exif_transpose(image).convert("RGB")
-        except Exception as error:  # broken files fail in many ways, each the user's to mend
-            raise ModelError(
-                f'{self._where}: the input image of prompt "{request.prompt_id}" cannot be read '
-                f"({first_line(error)}); put an image file there"
             ) from error
 
     def _result(self, request: Request, result: Any) -> Rendered:

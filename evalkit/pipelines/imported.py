@@ -1,7 +1,9 @@
 """Images that were made elsewhere, found by prompt and seed in a folder or through a table."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,21 @@ class ImportedImages:
 
     def render(self, requests: Sequence[Request]) -> list[Rendered]:
         """The decoded pixels of each file, in order; ModelError as `check`."""
-        return [rendered(self._read(request)) for request in requests]
+        return [
+            replace(rendered(self._read(request)), source_sha256=_sha256(self._found(request)[0]))
+            for request in requests
+        ]
+
+    def refuse_replaced(self, request: Request, then: str) -> None:
+        """ModelError where its one file has not the hash of then; one that is gone is no harm."""
+        found = self._found(request)
+        if len(found) == 1 and found[0].is_file() and _sha256(found[0]) != then:
+            raise ModelError(
+                f"{self._where}: {found[0]} is another file than the one that was imported; a "
+                "model's images are imported from one set; put that file back, or give the model "
+                "another revision in study.toml (or delete its folder of images), so that all of "
+                "them are imported anew"
+            )
 
     def close(self) -> None:
         """Nothing is held."""
@@ -102,6 +118,21 @@ def load(spec: ImportedModel, device: str | None) -> ImportedImages:
 def check(spec: ImportedModel, requests: Sequence[Request]) -> None:
     """ModelError where an image is missing, there twice, not decodable or of another size."""
     load(spec, None).check(requests)
+
+
+def refuse_replaced(spec: ImportedModel, imported: Iterable[tuple[Request, str]]) -> None:
+    """ModelError where a file was replaced under its path since it was imported.
+
+    `imported` has the SHA-256 of each file then. What is no longer there is needed no more.
+    """
+    if (spec.folder / spec.images).exists():
+        images = load(spec, None)
+        for request, then in imported:
+            images.refuse_replaced(request, then)
+
+
+def _sha256(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def _in_folder(folder: Path) -> dict[tuple[str, int], list[Path]]:

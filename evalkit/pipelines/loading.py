@@ -12,7 +12,7 @@ import torch
 
 from evalkit.errors import ModelError, listed, nearest
 from evalkit.models import DiffusionModel
-from evalkit.pipelines.checkpoints import commit, loading, locate, locate_file
+from evalkit.pipelines.checkpoints import commit, loading, locate, locate_file, require_tokenizers
 from evalkit.pipelines.library_call import require_call
 from evalkit.pipelines.memory import is_out_of_memory
 from evalkit.pipelines.schedulers import scheduler_class, with_settings
@@ -37,6 +37,7 @@ def load_library_pipeline(spec: DiffusionModel, dtype: torch.dtype) -> Any:
         pipeline = kind.from_pretrained(
             path, revision=spec.revision, variant=spec.variant, dtype=dtype, **parts
         )
+    require_tokenizers(pipeline, spec.repository, where)
     if spec.lora_repository:
         _fuse_lora(pipeline, spec, where)
     with loading(spec.scheduler or spec.repository, where):
@@ -112,7 +113,8 @@ def _require_fit(spec: DiffusionModel, kind: type, index: dict[str, Any], where:
     if needs - has or has - takes.keys():
         raise ModelError(
             f'{where}: "{spec.repository}" is a {index.get("_class_name")} ({listed(sorted(has))}),'
-            f" not a {kind.__name__}; correct pipeline_class, or take it out"
+            f" not a {kind.__name__}; name its own with pipeline_class, or none with "
+            'pipeline_class = ""'
         )
 
 

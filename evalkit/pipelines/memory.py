@@ -5,6 +5,7 @@ import traceback
 
 import torch
 
+_SANA = "diffusers.pipelines.sana."
 _SAID = (  # a CPU, a GPU below PyTorch, Apple's GPU, the GPU's matrix library
     "can't allocate memory",
     "not enough memory",
@@ -18,9 +19,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     if isinstance(error, UnboundLocalError):
-        # SanaSprintPipeline swallows the error of decoding, then misses what was decoded.
-        return "'image'" in str(error)
+        # Sana's pipelines swallow the error of decoding, then miss what was decoded.
+        return "'image'" in str(error) and _raised_in(error).startswith(_SANA)
     return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
+
+
+def _raised_in(error: BaseException) -> str:
+    """The name of the module that raised an error; empty where none did."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")) if frames else ""
 
 
 def forget_frames(error: BaseException) -> None:

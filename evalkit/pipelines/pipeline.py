@@ -26,12 +26,13 @@ class Rendered:
 
     `status` is one of `tables.IMAGE_STATUSES`: `filtered` by the checkpoint's own safety filter,
     `failed` where the pixels are not finite or all black, or a function gave none. `image` (RGB) is
-    there only for `ok`.
+    there only for `ok`. `source_sha256` is that of the file that an imported image was read from.
     """
 
     status: str
     image: Image.Image | None = None
     reason: str = ""
+    source_sha256: str = ""
 
 
 class OutOfMemoryError(ModelError):

@@ -1,71 +1,49 @@
-"""Pixels from elsewhere: decoded, upright, RGB and of the model's size; else one sentence."""
+"""Images that a pipeline is given: input images, and finished ones of the model's size."""
 
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from evalkit.errors import ModelError, first_line, listed
+from evalkit.errors import ModelError
 from evalkit.models import ModelSpec
-from evalkit.pipelines.pipeline import Rendered
+from evalkit.pipelines.pipeline import Rendered, Request
+from evalkit.pixels import decoded, plain
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
-_FORMATS = ("PNG", "JPEG", "WEBP")
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # 8 bits or fewer, red, green, blue or grey
+
+def input_image(request: Request, where: str) -> Image.Image:
+    """The input image of a request in its own size, as `decoded` gives it.
+
+    Raises ModelError where the prompt has none, or its file is not such an image.
+    """
+    if request.input_image is None:
+        raise ModelError(
+            f"{where}: the prompt {request.prompt_id} has no input image, from which this model "
+            "begins; give the prompts a column input_image, or take another model"
+        )
+    of = f"the input image {request.input_image} of the prompt {request.prompt_id}"
+    return decoded(request.input_image, f"{where}: {of}")
 
 
 def read_image(file: Path, spec: ModelSpec, where: str) -> Image.Image:
-    """The image in a PNG, JPEG or WebP file, as `rgb` gives it; ModelError where there is none."""
-    try:
-        with Image.open(file, formats=_FORMATS) as image:
-            if image.format == "PNG" and _png_depth(file) > 8:
-                raise ModelError(
-                    f"{where}: has {_png_depth(file)} bits per colour; allowed are 8; convert it"
-                )
-            image.load()
-            return rgb(image, spec, where)
-    except ModelError:
-        raise
-    except Exception as error:  # broken files fail in many ways, each the user's to mend
-        raise ModelError(
-            f"{where}: cannot be decoded ({first_line(error)}); allowed are {listed(_FORMATS)}; "
-            "make the file anew"
-        ) from error
+    """The image in a file, as `decoded` gives it, of the size of `spec`; else ModelError."""
+    return _of_size(decoded(file, where), spec, where)
 
 
 def rgb(image: Image.Image, spec: ModelSpec, where: str) -> Image.Image:
-    """The image turned as its EXIF data say, in RGB, without metadata.
+    """The image as `plain` gives it; ModelError, too, on another size than that of `spec`."""
+    return _of_size(plain(image, where), spec, where)
 
-    An opaque alpha channel is dropped; colour profiles are not applied. Raises ModelError on
-    transparent pixels (what is seen there is up to a background), on more than one frame, on
-    colours that are not RGB or grey in 8 bits, and on another size than that of `spec`.
-    """
-    if getattr(image, "n_frames", 1) > 1:
-        raise ModelError(f"{where}: has {image.n_frames} frames; allowed is one; save the one")
-    if image.mode not in _MODES:
+
+def _of_size(image: Image.Image, spec: ModelSpec, where: str) -> Image.Image:
+    if image.size != (spec.width, spec.height):
         raise ModelError(
-            f"{where}: has pixels of the mode {image.mode}; allowed are RGB and grey in 8 bits; "
-            "convert it"
-        )
-    upright = ImageOps.exif_transpose(image)
-    if upright.has_transparency_data and upright.convert("RGBA").getextrema()[3][0] < 255:
-        raise ModelError(
-            f"{where}: has transparent pixels; allowed are opaque ones; put it on a background"
-        )
-    if upright.size != (spec.width, spec.height):
-        raise ModelError(
-            f"{where}: is {upright.width}x{upright.height} px; allowed is {spec.width}x"
+            f"{where}: is {image.width}x{image.height} px; allowed is {spec.width}x"
             f"{spec.height}, the model's width and height; make it so, or correct them in "
             "study.toml"
         )
-    return Image.fromarray(np.asarray(upright.convert("RGB")))  # without its metadata
-
-
-def _png_depth(file: Path) -> int:
-    """Bits per colour; Pillow cuts 16 of them to 8 and says nothing."""
-    with file.open("rb") as stream:
-        return stream.read(25)[24]  # after signature, length, name, width, height (IHDR)
+    return image
 
 
 def rendered(image: Image.Image) -> Rendered:

@@ -13,12 +13,21 @@ import diffusers
 import tokenizers
 import torch
 import transformers
-from diffusers.pipelines.stable_diffusion import safety_checker
+from diffusers.pipelines.deepfloyd_if.safety_checker import IFSafetyChecker
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 
 from evalkit.errors import ModelError, listed
-from evalkit.models import DiffusionModel, ModelSpec
+from evalkit.models import CascadeModel, DiffusionModel, ModelSpec
+from evalkit.pipelines.cascade import (
+    CascadePipeline,
+    SafetyFilter,
+    assemble,
+    check_kinds,
+    check_size,
+    sizing_part,
+)
 from evalkit.pipelines.checkpoints import loading
-from evalkit.pipelines.devices import resolve_device
+from evalkit.pipelines.devices import resolve_device, resolve_precision
 from evalkit.pipelines.diffusion import DiffusionPipeline, computed_in, equip
 from evalkit.pipelines.schedulers import with_settings
 
@@ -28,7 +37,9 @@ _SAME_PARTS = (  # weights of other repositories for a part that is as the archi
     "tianweiy/DMD2",
     "madebyollin/sdxl-vae-fp16-fix",
 )
+_CHECKERS = {kind.__name__: kind for kind in (IFSafetyChecker, StableDiffusionSafetyChecker)}
 _BYTES = 256
+_WORD = r"\w+|[^\w\s]|\n"
 _SEED = 0
 
 
@@ -39,13 +50,15 @@ def architectures() -> dict[str, dict[str, Any]]:
     return {name: content for content in files for name in content["repositories"]}
 
 
-def load(spec: ModelSpec, device: str | None) -> DiffusionPipeline:
+def load(spec: ModelSpec, device: str | None) -> DiffusionPipeline | CascadePipeline:
     """The model of `spec` with random weights, on its device, as the real loader gives it.
 
     Nothing is fetched, and the weights are made on the device in the precision of `spec`. A LoRA is
     left out: fused, it changes no size. Raises ModelError where the architecture is not known or
     does not fit into the memory.
     """
+    if isinstance(spec, CascadeModel):
+        return _cascade(spec, device)
     started = time.perf_counter()
     target = resolve_device(device)
     architecture = find(spec)
@@ -60,13 +73,7 @@ def load(spec: ModelSpec, device: str | None) -> DiffusionPipeline:
 
 def find(spec: ModelSpec) -> dict[str, Any]:
     """The architecture of `spec`, its replaced parts put in; ModelError where it is not known."""
-    known = architectures()
-    if not isinstance(spec, DiffusionModel) or spec.repository not in known:
-        raise ModelError(
-            f"models.{spec.name}: its architecture is not known, so it cannot be built with random "
-            f"weights; known are {listed(sorted(known))}; load the real weights instead"
-        )
-    architecture = known[spec.repository]
+    architecture = _known(spec, spec.repository if isinstance(spec, DiffusionModel) else "")
     parts = dict(architecture["parts"])
     for name, repository in (("unet", spec.unet_repository), ("vae", spec.vae_repository)):
         if repository is None or repository in _SAME_PARTS:
@@ -88,14 +95,20 @@ def build(architecture: dict[str, Any], device: torch.device, dtype: torch.dtype
     with _made_on(device, dtype):
         for name, part in architecture["parts"].items():
             parts[name] = make_part(part).eval().requires_grad_(False)
-    for name, sizes in architecture["tokenizers"].items():
+            if dtype == torch.float16:
+                _keep_in_float32(parts[name])
+    for name, sizes in architecture.get("tokenizers", {}).items():
         parts[name] = byte_tokenizer(**sizes)
+    for name, special in architecture.get("word_tokenizers", {}).items():
+        parts[name] = word_tokenizer(**special)
     for name, size in architecture.get("image_processor", {}).items():
         parts[name] = transformers.CLIPImageProcessor(
             size={"shortest_edge": size}, crop_size={"height": size, "width": size}
         )
-    scheduler = dict(architecture["scheduler"])
-    parts["scheduler"] = getattr(diffusers, scheduler.pop("class"))(**scheduler)
+    schedulers = {"scheduler": architecture["scheduler"]}
+    for name, settings in (schedulers | architecture.get("noise_schedulers", {})).items():
+        of_class = {key: value for key, value in settings.items() if key != "class"}
+        parts[name] = getattr(diffusers, settings["class"])(**of_class)
     kind = getattr(diffusers, architecture["pipeline"])
     takes = inspect.signature(kind.__init__).parameters
     absent = [name for name in kind._optional_components if name in takes and name not in parts]
@@ -108,8 +121,8 @@ def make_part(part: dict[str, Any]) -> torch.nn.Module:
     kind = getattr(diffusers, name, None)
     if kind is not None:
         return kind.from_config(config)
-    if name == "StableDiffusionSafetyChecker":
-        return safety_checker.StableDiffusionSafetyChecker(transformers.CLIPConfig(**config))
+    if name in _CHECKERS:
+        return _CHECKERS[name](transformers.CLIPConfig(**config))
     kind = getattr(transformers, name)
     return kind(kind.config_class(**config))
 
@@ -146,6 +159,78 @@ def byte_tokenizer(
         eos_token=names[eos],
         bos_token=None if bos is None else names[bos],
     )
+
+
+def word_tokenizer(bos: int, pad: int) -> transformers.PreTrainedTokenizerFast:
+    """A tokenizer with one token for each word, mark and line end, the same for all, after `bos`.
+
+    For English it gives about as many as one with a large vocabulary.
+    """
+    word = max(bos, pad) + 1
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({"<pad>": pad, "<bos>": bos, "<word>": word}, "<word>")
+    )
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Split(
+        tokenizers.Regex(_WORD), behavior="removed", invert=True
+    )
+    backend.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", bos)]
+    )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", bos_token="<bos>", unk_token="<word>"
+    )
+
+
+def _cascade(spec: CascadeModel, device: str | None) -> CascadePipeline:
+    """As `load`, of stages; the safety filter is the last one that a stage has."""
+    started = time.perf_counter()
+    target = resolve_device(device)
+    known = [_known(spec, stage.repository) for stage in spec.stages]
+    dtype = getattr(torch, resolve_precision(spec.precision, target))
+    where = f"models.{spec.name}"
+    kinds = [architecture["pipeline"] for architecture in known]
+    check_kinds(spec, kinds, where)
+    sizing = [a["parts"][sizing_part(kind)]["config"] for a, kind in zip(known, kinds, strict=True)]
+    check_size(spec, kinds, sizing, where)
+    pipelines, safety = [], None
+    for number, architecture in enumerate(known, start=1):
+        with loading(spec.stages[number - 1].repository, where, memory=str(target)):
+            made = build(architecture, target, dtype)
+        if made.safety_checker is not None:
+            safety = SafetyFilter(number, _passing(made.safety_checker), made.feature_extractor)
+        pipelines.append(made)
+    cascade = assemble(spec, pipelines, safety, target)
+    cascade.made_with["random_weights"] = True
+    cascade.made_with["load_seconds"] = round(time.perf_counter() - started, 3)
+    return cascade
+
+
+def _passing(checker: IFSafetyChecker) -> IFSafetyChecker:
+    """The checker with answers of 0: with random ones it would withhold images at random."""
+    for head in (checker.p_head, checker.w_head):
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+    return checker
+
+
+def _known(spec: ModelSpec, repository: str) -> dict[str, Any]:
+    """The architecture of a repository; ModelError where it is not known."""
+    known = architectures()
+    if repository not in known:
+        named = f' ("{repository}")' if repository else ""
+        raise ModelError(
+            f"models.{spec.name}: its architecture is not known{named}, so it cannot be built with "
+            f"random weights; known are {listed(sorted(known))}; load the real weights instead"
+        )
+    return known[repository]
+
+
+def _keep_in_float32(part: torch.nn.Module) -> None:
+    """What the library leaves in float32 when it loads a part in float16, as T5's `wo`."""
+    kept = getattr(part, "_keep_in_fp32_modules", None) or ()
+    for name, module in part.named_modules():
+        if name.split(".")[-1] in kept:
+            module.float()
 
 
 def _replaced(part: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

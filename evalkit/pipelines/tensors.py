@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from evalkit.errors import ModelError, first_line
 from evalkit.pipelines.pipeline import Rendered, Request
+from evalkit.pipelines.pixels import input_image
 
 
 def finished(images: torch.Tensor, filtered: Sequence[bool]) -> list[Rendered]:
@@ -36,24 +36,12 @@ def _result(array: np.ndarray, finite: bool, lit: bool, withheld: bool) -> Rende
     return Rendered("ok", Image.fromarray(array))
 
 
-def input_image(request: Request, width: int, height: int, where: str) -> Image.Image:
+def fitted_input(request: Request, width: int, height: int, where: str) -> Image.Image:
     """The input image of a request, RGB, width x height px: its middle, scaled where it has to be.
 
-    Raises ModelError where the prompt has none, or its file is not an image.
+    Raises ModelError as `pixels.input_image`.
     """
-    if request.input_image is None:
-        raise ModelError(
-            f"{where}: the prompt {request.prompt_id} has no input image, from which this model "
-            "begins; give the prompts a column input_image, or take strength back"
-        )
-    try:
-        with Image.open(request.input_image) as image:
-            rgb = ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # broken files fail in many ways, each the user's to mend
-        raise ModelError(
-            f"{where}: the input image {request.input_image} of the prompt {request.prompt_id} "
-            f"cannot be read ({first_line(error)}); put an image file there"
-        ) from error
+    rgb = input_image(request, where)
     if rgb.size == (width, height):
         return rgb
     return ImageOps.fit(rgb, (width, height), Image.Resampling.LANCZOS)

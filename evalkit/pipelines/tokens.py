@@ -10,7 +10,7 @@ import diffusers
 import transformers
 
 from evalkit.models import CascadeModel, DiffusionModel, ModelSpec
-from evalkit.pipelines.checkpoints import loading, locate
+from evalkit.pipelines.checkpoints import loading, locate, require_tokenizer
 
 _WRITTEN_IN = {"IFPipeline": 77, "Kandinsky3Pipeline": 128}  # limits that these pipelines pass on
 _UNLIMITED = 100_000  # a tokenizer without a limit of its own says 10**30
@@ -48,7 +48,9 @@ def load_text_window(spec: ModelSpec) -> TextWindow | None:
     path = locate(repository, where)
     with loading(repository, where):
         index, tokenizers = _load_tokenizers(path, revision)
-    windows = [(_limit(index, tokenizer, settings), tokenizer) for tokenizer in tokenizers]
+    for name, tokenizer in tokenizers.items():
+        require_tokenizer(name, tokenizer, repository, where)
+    windows = [(_limit(index, tokenizer, settings), tokenizer) for tokenizer in tokenizers.values()]
     windows = [(limit, tokenizer) for limit, tokenizer in windows if limit < _UNLIMITED]
     if not windows:
         return None
@@ -57,13 +59,15 @@ def load_text_window(spec: ModelSpec) -> TextWindow | None:
 
 
 @lru_cache(maxsize=16)  # models of one study often share a checkpoint
-def _load_tokenizers(path: str, revision: str | None) -> tuple[dict[str, Any], list[Any]]:
+def _load_tokenizers(path: str, revision: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     index = diffusers.DiffusionPipeline.load_config(path, revision=revision)
-    tokenizers = [
-        getattr(transformers, part[1]).from_pretrained(path, subfolder=name, revision=revision)
+    tokenizers = {
+        name: getattr(transformers, part[1]).from_pretrained(
+            path, subfolder=name, revision=revision
+        )
         for name, part in index.items()
         if name.startswith("tokenizer") and _is_of_the_library(part)
-    ]
+    }
     return index, tokenizers
 
 

@@ -42,8 +42,9 @@ def read_file(path: Path, where: str = "") -> SourceRows:
         sha256 = file_sha256(path)
     except (ValueError, OSError) as error:  # ValueError: pandas' own, and wrong encodings
         reason = str(error).strip().splitlines()[0]
+        header = " with a header" if first == 2 else ""
         raise StudyError(
-            f"{path}: not readable as {path.suffix} ({reason}); save it as UTF-8 with a header"
+            f"{path}: not readable as {path.suffix} ({reason}); save it as UTF-8{header}"
         ) from None
     if not isinstance(cells.index, pd.RangeIndex):  # pandas takes a cell too many for a row's name
         raise StudyError(
@@ -114,11 +115,21 @@ def _read_tsv(path: Path) -> pd.DataFrame:
 def _read_jsonl(path: Path) -> pd.DataFrame:
     rows = []
     for number, line in enumerate(path.read_text("utf-8-sig").rstrip().split("\n"), start=1):
-        row = json.loads(line) if line.strip() else {}
+        try:
+            row = json.loads(line) if line.strip() else {}
+        except json.JSONDecodeError as error:
+            reason = f"is no JSON ({error.msg} at character {error.pos + 1})"
+            raise _bad_row(path, number, reason) from None
         if not isinstance(row, dict):
-            raise ValueError(f'row {number} is no object of keys and values, {{"prompt": "..."}}')
+            raise _bad_row(path, number, "is no object of keys and values")
         rows.append(row)
     return pd.DataFrame(rows, dtype=object)
+
+
+def _bad_row(path: Path, number: int, reason: str) -> StudyError:
+    return StudyError(
+        f'{path}: row {number} {reason}; each row is an object, {{"prompt": "..."}}; correct it'
+    )
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

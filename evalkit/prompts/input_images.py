@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from evalkit.errors import StudyError, TableError, first_line
+from evalkit.errors import ModelError, StudyError, TableError
 from evalkit.files import file_sha256, write_bytes
+from evalkit.pixels import decoded
 
 _FOLDER = "inputs"
 
@@ -32,7 +33,8 @@ def find_input_images(
     A file is looked up from `folder` (the source's; None: it has none), then from the study folder
     `root`. `where` is the source and `model` a model that needs the images, for sentences. Nothing
     is written. Raises StudyError for the first prompt without an image, or whose image is missing
-    or cannot be decoded, TableError where a prompt and its image stand together twice.
+    or not as `pixels.decoded` has them, TableError where a prompt and its image stand together
+    twice.
     """
     names, hashes, files = [], [], {}
     seen: dict[tuple[str, str], str] = {}
@@ -81,11 +83,8 @@ def _find(name: str, folder: Path | None, root: Path, at: str, model: str) -> Pa
 def _ending(file: Path, at: str) -> str:
     """The ending of the format that the file's bytes are, all of which are decoded."""
     try:
-        with Image.open(file) as image:
-            image.load()
-            return f".{(image.format or 'image').lower()}"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise StudyError(
-            f"{at}: the input image {file} cannot be decoded ({first_line(error)}); give a PNG or "
-            "JPEG file"
-        ) from None
+        decoded(file, f"{at}: the input image {file}")
+    except ModelError as error:
+        raise StudyError(str(error)) from None
+    with Image.open(file) as image:
+        return f".{str(image.format).lower()}"

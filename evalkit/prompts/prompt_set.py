@@ -1,6 +1,7 @@
 """PromptSet: the prompts of a source, each named and once; what was dropped, and from which row."""
 
 from dataclasses import dataclass, replace
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,8 @@ def read_prompts(settings: PromptSource, folder: Path, by_image: bool = False) -
     dropped as the settings say; with `by_image` a prompt counts together with its input image.
 
     Raises StudyError on an unknown or unreadable source, a missing column and a set without
-    prompts, TableError, with the row, on a blank or double prompt and on an id that is empty or
-    stands twice.
+    prompts, TableError, with the row, on a blank or double prompt, on a cell that is neither
+    text nor number and on an id that is empty or stands twice.
     """
     source = read_source(settings, folder)
     table = _columns(source, settings)
@@ -117,7 +118,7 @@ def _columns(source: SourceRows, settings: PromptSource) -> pd.DataFrame:
     names = _our_names(source.cells.columns.tolist(), settings, source.where)
     table = pd.DataFrame({"place": source.places})
     for name in (*_OURS, "image"):
-        table[name] = _texts(source.cells[names[name]]) if name in names else ""
+        table[name] = _texts(source, names[name]) if name in names else ""
     if "prompt_id" not in names:
         width = len(str(len(table)))
         numbers = range(1, len(table) + 1)
@@ -149,7 +150,8 @@ def _our_names(found: list[str], settings: PromptSource, where: str) -> dict[str
 
 def _one_row_per_item(source: SourceRows) -> SourceRows:
     """DPG-Bench has a row per question on an image: one per prompt, its categories together."""
-    cells = source.cells.fillna("").astype(str).assign(place=source.places)
+    text = _texts(source, "text")
+    cells = source.cells.fillna("").astype(str).assign(text=text, place=source.places)
     items = cells.groupby("item_id", sort=False)
     for item_id, texts in items["text"]:
         if texts.str.strip().nunique() > 1:
@@ -163,9 +165,21 @@ def _one_row_per_item(source: SourceRows) -> SourceRows:
     return replace(source, cells=merged.drop(columns="place"), places=merged["place"].tolist())
 
 
-def _texts(cells: pd.Series) -> list[str]:
-    """Cells as texts without blanks around them; a missing cell is empty."""
-    return ["" if pd.isna(cell) else str(cell).strip() for cell in cells.astype(object)]
+def _texts(source: SourceRows, column: str) -> list[str]:
+    """The cells of a column as texts without blanks around them; a missing cell is empty.
+
+    Raises TableError, with the row, where a cell is neither text nor number.
+    """
+    texts = []
+    for cell, place in zip(source.cells[column].astype(object), source.places, strict=True):
+        is_missing = pd.api.types.is_scalar(cell) and pd.isna(cell)
+        if not is_missing and (not isinstance(cell, str | Number) or isinstance(cell, bool)):
+            raise TableError(
+                f"{source.where}: {place}: {column} is a {type(cell).__name__}, {str(cell)[:80]}; "
+                "allowed are texts and numbers; correct it"
+            )
+        texts.append("" if is_missing else str(cell).strip())
+    return texts
 
 
 def _without_blanks(prompts: PromptSet, rule: str) -> PromptSet:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from evalkit.report.figures import rank_range, seconds_words
+from evalkit.report.figures import compiled_models, rank_range, seconds_words
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
@@ -103,7 +103,7 @@ def score_sheet(scores: pd.DataFrame, stamp: str) -> Sheet:
 
 
 def speed_sheet(speed: pd.DataFrame, stamp: str) -> Sheet:
-    """Every row of `tables.SPEED`; the caption says what the seconds are."""
+    """Every row of `tables.SPEED`; the caption says what the seconds are, the notes on what."""
     is_bench = "source" in speed and (speed["source"] != "generation").any()
     cells: dict[str, Cell] = {
         "Model": lambda row: row["model"],
@@ -114,13 +114,17 @@ def speed_sheet(speed: pd.DataFrame, stamp: str) -> Sheet:
         "calls" if is_bench else "images": lambda row: _count(row["n"]),
     }
     devices = sorted(set(speed["device_name"])) if is_bench else []
+    notes = [f"Measured on {device}." for device in devices]
+    compiled = compiled_models(speed)
+    if compiled:
+        notes.append(f"Timed compiled: {', '.join(compiled)}.")
     return _sheet(
         f"S{seconds_words(speed).removeprefix('s')}, after warming up"
         if is_bench
         else "Seconds per image: a batch's time over its images, first batch left out",
         cells,
         speed,
-        [f"Measured on {device}." for device in devices],
+        notes,
         1,
         stamp,
     )

@@ -88,7 +88,8 @@ def speed_figure(ratings: pd.DataFrame, speed: pd.DataFrame, stamp: str = "") ->
 
     Takes `tables.RATINGS` and `tables.SPEED`, all of whose rows have one source; the axis says
     which. Models that lack either are left out. Whiskers are the interval of the rating (where
-    there is none, the words beside the name say why) and the quartiles of the seconds.
+    there is none, the words beside the name say why) and the quartiles of the seconds. Beside the
+    name also stands whether the model was timed compiled.
     """
     with rc_context(STYLE):
         both = ratings.merge(speed, on="model").dropna(subset=["rating", "seconds_median"])
@@ -112,7 +113,7 @@ def speed_figure(ratings: pd.DataFrame, speed: pd.DataFrame, stamp: str = "") ->
             capsize=3,
         )
         _spread(axes, both)
-        _label_points(axes, both)
+        _label_points(axes, both, compiled_models(speed))
         axes.spines[["top", "right"]].set_visible(False)
         return figure
 
@@ -120,6 +121,11 @@ def speed_figure(ratings: pd.DataFrame, speed: pd.DataFrame, stamp: str = "") ->
 def seconds_words(speed: pd.DataFrame) -> str:
     """What the seconds of `tables.SPEED` are, by their one source; ValueError where they differ."""
     return _SECONDS[_one(speed["source"])] if "source" in speed else _SECONDS["generation"]
+
+
+def compiled_models(speed: pd.DataFrame) -> list[str]:
+    """The models of `tables.SPEED` that were timed compiled, in order."""
+    return list(speed.loc[speed["compiled"], "model"]) if "compiled" in speed else []
 
 
 def rank_range(low: float, high: float) -> str:
@@ -255,14 +261,19 @@ def _spread(axes: Axes, both: pd.DataFrame) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g} s"))
 
 
-def _label_points(axes: Axes, both: pd.DataFrame) -> None:
+def _label_points(axes: Axes, both: pd.DataFrame, compiled: list[str]) -> None:
     """Names beside the points: right of those in the left half, left of the others."""
     low, high = axes.get_xlim()
     middle = (low * high) ** 0.5
     for row in both.itertuples():
         left_half = row.seconds_median <= middle
+        said = [
+            short_name(row.model),
+            "compiled" if row.model in compiled else "",
+            _why_no_interval(row),
+        ]
         axes.annotate(
-            "\n".join(filter(None, [short_name(row.model), _why_no_interval(row)])),
+            "\n".join(filter(None, said)),
             (row.seconds_median, row.rating),
             xytext=(9 if left_half else -9, 6),
             textcoords="offset points",

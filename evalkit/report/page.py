@@ -195,10 +195,12 @@ def _speed(results: Results) -> list[Drawing]:
     if results.speed.empty:
         return []
     words = figures.seconds_words(results.speed)
+    compiled = figures.compiled_models(results.speed)
+    said = f" Timed compiled: {', '.join(compiled)}." if compiled else ""
     return [
         Drawing(
             f"speed-{question_id}",
-            f"Up is preferred, left is faster. Across: {words}, median and quartiles.",
+            f"Up is preferred, left is faster. Across: {words}, median and quartiles.{said}",
             figures.speed_figure(
                 _asked(results.ratings, question_id), results.speed, results.stamp
             ),
