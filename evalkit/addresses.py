@@ -68,6 +68,15 @@ def is_there(path: Any) -> bool:
         return path.fs.isfile(path.path)
 
 
+def remove(path: Any) -> None:
+    """Take away what lies at `path`, if anything does."""
+    with reached(path):
+        try:
+            path.fs.rm_file(path.path)
+        except FileNotFoundError:
+            return
+
+
 def get_all(paths: Sequence[Any]) -> list[bytes | None]:
     """The bytes at each path, None where there is nothing; many requests under way at once."""
     if not paths:

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from evalkit.analysis import is_compiled
 from evalkit.errors import ModelError, listed, nearest
 from evalkit.models import ImportedModel, ModelSpec, resolve
 from evalkit.pipelines import OutOfMemoryError, Pipeline, Request, load_pipeline, require_device
@@ -117,7 +118,8 @@ def bench_lines(result: dict[str, Any]) -> list[str]:
     head = ("model", "batch", *_PARTS, "whole", "quartiles", "per image", "GiB")
     rows = [head]
     for model in result["models"]:
-        rows += [_row(model["model"], batch) for batch in model["batches"]]
+        name = model["model"] + (", compiled" if is_compiled(model) else "")
+        rows += [_row(name, batch) for batch in model["batches"]]
     full = [row for row in rows if len(row) == len(head)]
     widths = [max(len(row[column]) for row in full) for column in range(len(head))]
     lines = ["; ".join(where), f"ms, median of {result['repeats']}; denoise is one forward"]

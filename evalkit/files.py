@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import socket
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -28,16 +27,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         addresses.put(path, data)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_part_prefix(), suffix=".part")
+    part = path.parent / part_name()
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with part.open("xb") as stream:  # who may read it is as the umask says
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        Path(name).chmod(0o644)  # mkstemp makes files that only their owner can read
-        Path(name).replace(path)
+        part.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
@@ -71,6 +69,14 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
+def remove(path: Path) -> None:
+    """Take the file away, if it is there; OSError where that cannot be."""
+    if addresses.is_remote(path):
+        addresses.remove(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def list_sizes(folder: Path) -> dict[str, int]:
     """Names of the files that lie in the folder, with their bytes; empty without the folder.
 
@@ -102,11 +108,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def part_name() -> str:
     """A new name for a file that this process needs only as long as it runs; hidden."""
-    return f"{_part_prefix()}{secrets.token_hex(4)}.part"
-
-
-def _part_prefix() -> str:
-    return f".{_host()}-{os.getpid()}-"
+    return f".{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 
 def _host() -> str:

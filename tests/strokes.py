@@ -3,13 +3,17 @@
 import hashlib
 import os
 import signal
+import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 CALLS: list[int] = []  # images of each call in this process
+HELD: list[np.ndarray | None] = []  # what `see_what_is_held` saw
+_ARRAYS: list[weakref.ref] = []
 
 
 def draw(
@@ -51,6 +55,27 @@ def die(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
 def wrong(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
     """Always fails."""
     raise ValueError("never")
+
+
+def fail_with_a_lot(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+    """Always fails, with an array in hand."""
+    array = np.zeros(10)
+    _ARRAYS.append(weakref.ref(array))
+    raise ValueError("never")
+
+
+def see_what_is_held(prompts: list[str], seeds: list[int]) -> list[Image.Image]:
+    """`draw`, and notes in `HELD` what there is of the array of `fail_with_a_lot`."""
+    HELD[:] = [array() for array in _ARRAYS]
+    return draw(prompts, seeds)
+
+
+def show_threads(
+    prompts: list[str], seeds: list[int], *, folder: str, shade: int
+) -> list[Image.Image]:
+    """`draw`, and a file `thread-N` for the thread that it is called in."""
+    (Path(folder) / f"thread-{threading.get_ident()}").touch()
+    return draw(prompts, seeds, shade=shade, seconds=0.02)
 
 
 def _strokes(key: str, size: int) -> Image.Image:

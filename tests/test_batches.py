@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from evalkit.errors import ModelError
 from evalkit.generation import generate
 from evalkit.generation.batch_size import default_batch_size
+from evalkit.generation.batches import Wanted, batches
 from evalkit.models import resolve
 from tests import miniatures
 from tests import strokes as functions
@@ -52,6 +54,74 @@ def test_on_a_gpu_a_batch_fills_the_free_memory(size, vae, gib, expected):
     assert default_batch_size(spec, gib * 2**30) == expected
 
 
+PLAN = [(f"p{prompt}", seed) for prompt in range(4) for seed in range(3)]  # 4 prompts, 3 seeds
+
+
+def cut(catalogue, size, missing):
+    """Batches as words such as p0:012, which has three seeds of p0."""
+    spec = resolve("m", catalogue, "")
+    images = [
+        Wanted(f"{prompt}/{seed}", prompt, "", "", seed, "", (prompt, seed) not in missing)
+        for prompt, seed in PLAN
+    ]
+    return [
+        " ".join(
+            f"{prompt}:{''.join(str(image.seed) for image in own)}"
+            for prompt, own in groupby(batch, key=lambda image: image.prompt_id)
+        )
+        for batch in batches(spec, iter(images), size)
+    ]
+
+
+CHECKPOINT = {"catalogue": "sdxl"}
+FUNCTION = {"callable": "m:f", "width": 64, "height": 64}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (12, ["p0:012 p1:012 p2:012 p3:012"]),
+        (8, ["p0:012 p1:012", "p2:012 p3:012"]),  # 8 // 3 = 2 prompts
+        (4, ["p0:012", "p1:012", "p2:012", "p3:012"]),
+        (2, ["p0:01", "p0:2", "p1:01", "p1:2", "p2:01", "p2:2", "p3:01", "p3:2"]),
+        (1, [f"{prompt}:{seed}" for prompt, seed in PLAN]),
+    ],
+)
+def test_no_prompt_shares_a_batch_with_a_part_of_another(size, expected):
+    assert cut(CHECKPOINT, size, PLAN) == expected
+
+
+def test_a_batch_that_lacks_an_image_is_made_as_it_was_and_no_other():
+    missing = [("p1", 2), ("p3", 0)]
+    assert cut(CHECKPOINT, 4, missing) == ["p1:012", "p3:012"]
+    assert cut(CHECKPOINT, 2, missing) == ["p1:2", "p3:01"]
+    assert cut(CHECKPOINT, 8, missing[:1]) == ["p0:012 p1:012"]
+    assert cut(CHECKPOINT, 8, []) == []
+
+
+def test_a_function_is_not_called_again_for_what_is_there():
+    assert cut(FUNCTION, 4, PLAN) == ["p0:012 p1:0", "p1:12 p2:01", "p2:2 p3:012"]
+    assert cut(FUNCTION, 4, [("p1", 2), ("p3", 0)]) == ["p1:2 p3:0"]
+
+
+def test_a_run_that_goes_on_takes_the_batches_of_the_images_that_are_there(made, tmp_path):
+    """So that the same images share a call; with the option, the user decides."""
+    prompts = tuple(f"thing {i}" for i in range(7))
+    folder = study_file(
+        tmp_path / "study", {"mini": small("sd-turbo", made["sd_turbo"]), "light": strokes()},
+        prompts=prompts, seeds=(0,),
+    )  # fmt: skip
+    first = generate(folder, batch_size=3)
+    sizes = []
+    for options in ({}, {"batch_size": 2}):
+        (folder.images / first["file_name"].iloc[4]).unlink()
+        images = generate(folder, **options)
+        runs = json.loads(folder.manifest_file.read_text())["models"]["mini"]["runs"]
+        sizes.append({run["batch_size"]: run["images"]["ok"] for run in runs})
+    assert sizes == [{3: 7}, {3: 6, 2: 1}]
+    assert len(images) == 14
+
+
 def study(root, models):
     return study_file(root, models, prompts=tuple(f"thing {i}" for i in range(11)), seeds=(0,))
 
@@ -68,7 +138,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path):
     [run] = json.loads(folder.manifest_file.read_text())["models"]["a"]["runs"]
     assert run["batch_size"] == 2
     warm = images[images["model"] == "a"]["seconds"].notna().tolist()
-    assert warm == [False] * 2 + [True] * 9  # the first batch of a size that fits warms up
+    assert warm == [False] * 2 + [True] * 8 + [False]  # the first batch of a size warms up
 
 
 def test_not_even_one_image_is_one_sentence_and_the_others_are_made(tmp_path):

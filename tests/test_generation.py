@@ -17,7 +17,8 @@ from evalkit.pipelines import load_pipeline
 from evalkit.presets import init_study
 from evalkit.study_folder import open_study
 from tests import miniatures
-from tests.generated import hashes, pair, without_times
+from tests import strokes as functions
+from tests.generated import hashes, pair, strokes, without_times
 from tests.miniatures import small, study_file
 
 
@@ -223,10 +224,27 @@ def test_seconds_are_the_batch_over_its_images(made, tmp_path, monkeypatch):
     clock = iter(range(1000))
     monkeypatch.setattr(worker.time, "perf_counter", lambda: float(next(clock)))
     folder = study_file(tmp_path / "study", pair(made))
-    images = generate(folder, batch_size=4)
-    assert images["seconds"].tolist() == pytest.approx(2 * [*[np.nan] * 4, 0.5, 0.5], nan_ok=True)
+    images = generate(folder, batch_size=2)
+    expected = 2 * [np.nan, np.nan, 0.5, 0.5, 0.5, 0.5]
+    assert images["seconds"].tolist() == pytest.approx(expected, nan_ok=True)
     [run] = json.loads(folder.manifest_file.read_text())["models"]["base"]["runs"]
-    assert (run["seconds_per_image"], run["seconds_n"]) == (0.5, 2)  # the first batch warms up
+    assert (run["seconds_per_image"], run["seconds_n"]) == (0.5, 4)  # the first batch warms up
+
+
+def test_a_batch_of_another_size_warms_up_too(made, tmp_path):
+    """Batches of 4, 4 and 2: what is compiled is compiled anew for the last one."""
+    prompts = tuple(f"thing {i}" for i in range(5))
+    folder = study_file(tmp_path / "study", pair(made), prompts=prompts)
+    images = generate(folder, batch_size=4)
+    assert images["seconds"].notna().tolist() == 2 * [*[False] * 4, *[True] * 4, False, False]
+
+
+def test_a_model_that_failed_lets_its_memory_go_before_the_next_one_runs(tmp_path):
+    models = {"failed": strokes("fail_with_a_lot"), "next": strokes("see_what_is_held")}
+    folder = study_file(tmp_path / "study", models)
+    with pytest.raises(ModelError, match="models.failed: .*never"):
+        generate(folder)
+    assert functions.HELD == [None]  # and not the array that the failed function had
 
 
 def test_models_with_the_same_settings_are_refused_and_nothing_is_written(made, tmp_path):
@@ -262,6 +280,26 @@ def test_a_model_goes_on_only_as_it_began(made, tmp_path, key, then):
     assert not (folder.images / images["file_name"].iloc[3]).exists()
     shutil.rmtree(base)  # as the sentence says
     assert without_times(generate(folder)) == without_times(images)
+
+
+@pytest.mark.parametrize("key", ["source_sha256", "scheduler_config"])
+def test_a_model_goes_on_only_with_the_code_and_sampler_that_it_began_with(made, tmp_path, key):
+    """The run of the images that are there says another file of the function, or another spacing;
+    what it does not say, such as a setting of a later library, is not compared."""
+    model = {"source_sha256": "light", "scheduler_config": "base"}[key]
+    folder = study_file(tmp_path / "study", {"light": strokes(), **pair(made)})
+    images = generate(folder).set_index("model")
+    [run] = (folder.images / model).glob("run-*.json")
+    content = json.loads(run.read_text())
+    said = {
+        "source_sha256": f"source_sha256 0123, and now it is {content.get('source_sha256')};",
+        "scheduler_config": "scheduler_config.timestep_spacing leading, and now it is trailing;",
+    }[key]
+    then = {"source_sha256": "0123", "scheduler_config": {"timestep_spacing": "leading"}}[key]
+    run.write_text(json.dumps({**content, key: then}))
+    (folder.images / images.loc[model, "file_name"].iloc[0]).unlink()
+    with pytest.raises(ModelError, match=re.escape(f"were made with {said}")):
+        generate(folder)
 
 
 def test_a_repository_in_the_study_folder_moves_with_it(made, tmp_path):

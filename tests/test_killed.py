@@ -97,6 +97,33 @@ def test_killed_at_twenty_random_moments_the_set_is_that_of_one_run(tmp_path):
     assert_same(folder, whole)
 
 
+def test_a_killed_run_of_the_built_in_models_goes_on_byte_for_byte(tmp_path):
+    """An image's last bits depend on what shares its call: that is the same after every kill."""
+    models = {"lcm": {"catalogue": "scenes-lcm"}, "turbo": {"catalogue": "scenes-turbo"}}
+    prompts = tuple(f"{n} {colour} circles" for n in NUMBERS for colour in COLOURS)
+    whole, folder = (
+        study_file(tmp_path / name, models, prompts=prompts) for name in ("whole", "killed")
+    )
+    generate(whole, batch_size=8)
+    rng, killed = random.Random(5), 0
+    for number in range(4):
+        wanted = n_files(folder) + rng.randint(3, 20)
+        process = command(folder, *(["--batch-size", "8"] if number == 0 else []))
+        while n_files(folder) < wanted and process.poll() is None:
+            time.sleep(0.001)
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        assert_whole_files(folder)
+    assert killed >= 3
+    assert 0 < len(hashes(folder)) < 60
+    generate(folder)
+    assert_same(folder, whole)
+
+
+NUMBERS = ("two", "three", "four")
+COLOURS = ("red", "blue", "green", "yellow", "black")
+
+
 def n_files(folder: StudyFolder) -> int:
     """Images, records and parts of them."""
     return sum(len(list(os.scandir(place))) for place in folder.images.glob("*"))

@@ -2,19 +2,20 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from evalkit.collection import open_collection
-from evalkit.errors import StudyError
+from evalkit.errors import ModelError, StudyError
 from evalkit.generation import generate
 from evalkit.lock import study_images
 from evalkit.presets import init_study
 from evalkit.study_folder import StudyFolder, open_study
 from tests import miniatures
-from tests.generated import hashes, pair, strokes
+from tests.generated import hashes, pair, strokes, without_times
 from tests.miniatures import small, study_file
 from tests.study_factory import NOW
 
@@ -93,13 +94,64 @@ def test_batch_order_resume_and_workers_do_not_choose_the_image(one_go, tmp_path
     assert found.keys() == expected.keys()
     assert max(np.abs(found[name] - expected[name]).max() for name in found) <= 1
     other = sum((found[name] != expected[name]).sum() for name in found)
-    assert other <= 2e-3 * sum(image.size for image in found.values())
+    share = other / sum(image.size for image in found.values())
+    print(f"{other} values differ, {share:.1e} of all")  # docs/cluster.md cites them
+    assert share <= 1e-4
 
 
 def test_the_same_batches_make_the_same_bytes(one_go, tmp_path):
     folder = scenes(tmp_path / "study", PROMPTS)
     generate(folder, batch_size=8)
     assert hashes(folder) == hashes(one_go)
+
+
+def test_images_that_are_made_again_have_the_bytes_they_had(one_go, tmp_path):
+    """Each in the company that it was made in, without being told of it."""
+    folder = scenes(tmp_path / "study", PROMPTS)
+    images = generate(folder, batch_size=4)
+    before = hashes(folder)
+    for path in sorted(folder.images.rglob("*.png"))[::3]:
+        path.unlink()
+    written = {path: path.stat().st_mtime_ns for path in folder.images.rglob("*.png")}
+    assert without_times(generate(folder)) == without_times(images)
+    assert hashes(folder) == before
+    assert {path: path.stat().st_mtime_ns for path in written} == written  # only what was missing
+
+
+@pytest.mark.parametrize("all_there", [True, False])
+def test_imported_images_that_were_replaced_are_noticed(tmp_path, all_there):
+    """The file of one image is another one now, under its old name."""
+    folder = study_file(tmp_path / "study", {"mine": MINE, "light": strokes(size=32)})
+    for number in (1, 2, 3):
+        for seed in (0, 1):
+            given(folder, number, seed, shade=10 * number + seed)
+    images = generate(folder)
+    before = hashes(folder)
+    file = given(folder, 2, 1, shade=200)
+    if not all_there:
+        (folder.images / images["file_name"].iloc[0]).unlink()
+    said = f"models.mine: {file} is another file than the one that was imported; .* revision in"
+    with pytest.raises(ModelError, match=said):
+        generate(folder)
+    text = (folder.root / "study.toml").read_text()
+    (folder.root / "study.toml").write_text(
+        text.replace('images = "given"', 'images = "given"\nrevision = "second"')
+    )
+    folder = open_study(folder.root)  # as the sentence says
+    assert (generate(folder)["status"] == "ok").all()
+    assert len(hashes(folder)) == len(before) + (6 if all_there else 5)
+    shutil.rmtree(folder.root / "given")  # what was imported is needed no more
+    assert (generate(folder)["status"] == "ok").all()
+
+
+MINE = {"images": "given", "width": 32, "height": 32}
+
+
+def given(folder, number, seed, shade):
+    file = folder.root / "given" / f"own-{number}_{seed}.png"
+    file.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (32, 32), (shade, 50, 50)).save(file)
+    return file
 
 
 def test_another_seed_or_prompt_is_another_image(one_go):

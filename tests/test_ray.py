@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from evalkit.errors import EvalkitError, ModelError, StudyError
 from evalkit.generation import engines, generate
@@ -84,6 +85,113 @@ def test_two_workers_make_the_bytes_of_one_process(cluster, tmp_path):
     written = {path: path.stat().st_mtime_ns for path in remote.images.rglob("*.png")}
     assert without_times(generate(remote, engine="ray")) == without_times(found)
     assert {path: path.stat().st_mtime_ns for path in remote.images.rglob("*.png")} == written
+
+
+def test_batches_of_odd_size_are_the_same_with_two_workers(cluster, tmp_path):
+    """Two seeds in batches of three: a prompt's two go together, whoever makes them."""
+    models = {"lcm": {"catalogue": "scenes-lcm"}, "light": strokes()}
+    prompts = ("a red circle", "two blue squares", "a green star", "a big yellow triangle", "a dot")
+    local, remote = (
+        study_file(tmp_path / name, models, prompts=prompts) for name in ("local", "ray")
+    )
+    expected = generate(local, batch_size=3)
+    found = generate(remote, engine="ray", workers=2, batch_size=3)
+    assert without_times(found) == without_times(expected)
+    assert set_ups(remote) == set_ups(local)
+    for row in (1, 6, 7):
+        (remote.images / found["file_name"].iloc[row]).unlink()
+    generate(remote, engine="ray", workers=2)  # with one GPU's default it would be other batches
+    assert hashes(remote) == hashes(local)
+
+
+def test_workers_that_would_make_otherwise_than_each_other_are_refused(
+    cluster, tmp_path, monkeypatch
+):
+    """Each has its own copy of the checkpoint, as of another day."""
+
+    class Strange(engine.RemoteWorker):
+        def load(self, *given):
+            made_with, size = super().load(*given)
+            return {**made_with, "commit": f"of {os.getpid()}"}, size
+
+    monkeypatch.setattr(engine, "RemoteWorker", Strange)
+    folder = drawn(tmp_path / "study", n_prompts=30, seconds=0.2)
+    said = (
+        r"models.light: a worker makes images with commit of \d+, and another with commit of \d+;"
+    )
+    with pytest.raises(ModelError, match=said):
+        generate(folder, engine="ray", workers=2, batch_size=1)
+    assert len(folder.read_images()) < 60
+
+
+def test_a_worker_loads_and_renders_on_one_thread(cluster, tmp_path):
+    """PyTorch's CUDA graphs are of the thread that made them."""
+    models = {
+        name: strokes("show_threads", folder=str(tmp_path), shade=shade)
+        for shade, name in enumerate(["one", "two"])
+    }
+    prompts = tuple(f"thing {i}" for i in range(10))
+    folder = study_file(tmp_path / "study", models, prompts=prompts)
+    assert len(generate(folder, engine="ray", workers=1, batch_size=1)) == 40
+    assert len(list(tmp_path.glob("thread-*"))) == 1
+
+
+@pytest.fixture
+def busy(cluster, monkeypatch):
+    """Somebody else's work on all cores of the cluster, and no patience here."""
+    monkeypatch.setattr(engine, "_LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(engine, "_SAY_AFTER", 0.3)
+
+    @ray.remote(num_cpus=4)
+    class Other:
+        def works(self):
+            return True
+
+    other = Other.remote()
+    assert ray.get(other.works.remote())
+    yield other
+    ray.kill(other)
+
+
+def test_a_wait_for_the_cluster_is_told(busy, tmp_path):
+    lines = []
+
+    def say(line):
+        lines.append(line)
+        ray.kill(busy)
+
+    folder = drawn(tmp_path / "study")
+    assert len(generate(folder, engine="ray", workers=2, say=say)) == 24
+    assert lines == [
+        "waiting for 2 cores of the Ray cluster, which others use or which are gone; "
+        "0 workers are at work"
+    ]
+
+
+def test_a_wait_for_the_cluster_has_an_end(busy, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "_GIVE_UP_AFTER", 1.2)
+    lines = []
+    folder = drawn(tmp_path / "study")
+    with pytest.raises(StudyError, match="the Ray cluster gave no worker a place in .*ray status"):
+        generate(folder, engine="ray", workers=2, say=lines.append)
+    assert len(lines) == 1
+    assert not list(folder.images.glob(".*.part"))
+
+
+def test_a_failure_of_the_cluster_is_one_sentence(cluster, tmp_path, monkeypatch):
+    """The machine that the workers are to run on is not one of the cluster."""
+    nowhere = NodeAffinitySchedulingStrategy("0f" * 28, soft=False)
+    placement = engine._placement
+
+    def elsewhere(options):
+        wanted, place = placement(options)
+        return wanted, {**place, "scheduling_strategy": nowhere}
+
+    monkeypatch.setattr(engine, "_placement", elsewhere)
+    with pytest.raises(
+        StudyError, match=r"the Ray cluster failed \(ActorUnschedulableError: .*kept"
+    ):
+        generate(drawn(tmp_path / "study"), engine="ray", workers=1)
 
 
 def test_killed_workers_lose_nothing(cluster, tmp_path):

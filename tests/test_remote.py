@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from evalkit import addresses
 from evalkit.collection import open_collection
 from evalkit.errors import StudyError
-from evalkit.files import file_sha256
+from evalkit.files import file_sha256, is_file, remove, write_bytes
 from evalkit.generation import describe_plan, generate, plan_images, survey
 from evalkit.metrics import score
 from evalkit.report.examples import thumbnail
@@ -137,6 +137,33 @@ def test_resume_reads_records_and_no_image(store, tmp_path, monkeypatch):
     assert {n: v for n, v in now.items() if n.endswith(".png")} == {
         n: v for n, v in lying.items() if n.endswith(".png")
     }
+
+
+def test_a_file_that_may_not_be_removed_is_one_sentence(store, tmp_path, monkeypatch):
+    """The store refuses to forget the record of a damaged image."""
+    folder = study(tmp_path / "study", f"{BUCKET}/kept")
+    images = generate(folder)
+    store.pipe(f"{BUCKET}/kept/{images['file_name'][4]}", b"half")
+
+    async def refuse(fs, path, *args, **kwargs):
+        raise RuntimeError("Access Denied")
+
+    for name in ("_rm", "_rm_file"):
+        monkeypatch.setattr(s3fs.S3FileSystem, name, refuse)
+    s3fs.S3FileSystem.clear_instance_cache()
+    folder = open_study(folder.root)
+    said = rf"{images['image_id'][4]}.json: cannot be read or written \(Access Denied\)"
+    with pytest.raises(StudyError, match=said):
+        generate(folder)
+
+
+def test_what_is_removed_is_gone_and_what_is_not_there_is_no_error(store):
+    path = addresses.open_address(f"{BUCKET}/gone/a.json", "here")
+    write_bytes(path, b"{}")
+    assert is_file(path)
+    for _ in range(2):
+        remove(path)
+        assert not is_file(path)
 
 
 def test_two_requests_make_an_image(store, tmp_path, monkeypatch):

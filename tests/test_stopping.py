@@ -1,5 +1,6 @@
 """Whatever stops a run, the next one completes the set, and it is the same."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -70,6 +71,17 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(made, tmp_path):
     folder.images.write_text("a file where the folder of the images should be")
     with pytest.raises(StudyError, match=r"cannot be read or written \(Not a directory\).*evalkit"):
         generate(folder)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_file_is_as_the_umask_says(tmp_path, umask, mode):
+    """pairs.csv, the key that puts model names back, is not for everybody."""
+    before = os.umask(umask)
+    try:
+        files.write_bytes(tmp_path / "pairs.csv", b"key")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "pairs.csv").stat().st_mode & 0o777 == mode
 
 
 def test_stopped_at_any_write_the_next_run_completes_the_set(made, tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ def _render(options: Options, task: Task, written: Written) -> None:
     most = max(1, _WAITING_PIXELS // (task.spec.width * task.spec.height))
     with closing(Worker(task.folder, task.spec, options.device)) as worker:
         task.require_alike(worker.made_with)
-        size = options.batch_size or worker.batch_size
+        size = options.batch_size or task.batch_size() or worker.batch_size
         pending: deque[Future[Record]] = deque()
         try:
             for batch in task.batches(size):

@@ -15,7 +15,7 @@ from evalkit.pipelines import NOISE
 from evalkit.study_folder import StudyFolder
 
 SECONDS = (
-    "median over the ok images after the first batch of a run, of the batch's time over its "
+    "median over the ok images after the first batch of its size, of the batch's time over its "
     "images, from prompt to pixels, without loading and writing"
 )
 

@@ -14,9 +14,9 @@ class Record:
     """One attempt at an image.
 
     `seconds`: the batch's time over its images, from prompt to pixels; None where that says nothing
-    of the model. `first_batch`: made in the first batch after loading, which is slower. `run`: the
-    id of the file that says what made it. `sha256` and `n_bytes`: of the PNG file, empty and 0
-    where there is none.
+    of the model. `first_batch`: made in the first batch of its size after loading, which is slower.
+    `run`: the id of the file that says what made it. `sha256` and `n_bytes`: of the PNG file, empty
+    and 0 where there is none. `source_sha256`: of the file that an imported image was read from.
     """
 
     image_id: str
@@ -30,7 +30,8 @@ class Record:
     seconds: float | None
     first_batch: bool
     run: str
-    n_bytes: int = 0  # not in records of evalkit 0.1.0
+    n_bytes: int = 0  # this and the next are not in records of evalkit 0.1.0
+    source_sha256: str = ""
 
 
 _TYPES = {

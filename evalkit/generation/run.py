@@ -1,13 +1,13 @@
 """generate: draw the prompts, make what is missing, write the tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pandas as pd
 
 from evalkit import tables
 from evalkit.errors import ModelError
-from evalkit.files import remove_leftovers
+from evalkit.files import remove, remove_leftovers
 from evalkit.generation.disk import usable
 from evalkit.generation.drawn import DrawnPrompts, draw
 from evalkit.generation.engines import choose_engine, load_engine
@@ -16,9 +16,8 @@ from evalkit.generation.plan import plan_with_records
 from evalkit.generation.record import Record, record_file
 from evalkit.generation.survey import Survey
 from evalkit.generation.task import Options, Render, Task
-from evalkit.generation.worker import request, wanted
+from evalkit.generation.tasks import find_tasks
 from evalkit.lock import has_votes, is_unchanged, require_same_plan
-from evalkit.pipelines import check
 from evalkit.study_folder import StudyFolder
 
 Progress = Callable[[int, int, str], None]
@@ -39,23 +38,22 @@ def generate(
 
     Writes prompts.csv, a PNG and a record per image, images.csv and manifest.json, each file whole
     or not at all: a run that was stopped goes on where it stood. `engine` is `local` (this process)
-    or `ray` (`workers` on the cluster at `address`; see `ray_engine`); without it,
-    `choose_engine` does. `batch_size` is images per call (without it, `default_batch_size`),
-    `device` as in `load_pipeline`. `progress` gets (images
+    or `ray` (`workers` on the cluster at `address`; see `ray_engine`); without it, `choose_engine`
+    does. `batch_size` is images per call at most (without it, `Task.batch_size`, and where nothing
+    is there yet, `default_batch_size`), `device` as in `load_pipeline`. `progress` gets (images
     there, images of the study, model). An image that a model could not make has the status
-    `failed`. `say` gets a line for rows of the prompts' source that were dropped, and for prompts
-    that a model cuts (prompts.json records them), and for the choice of the engine.
+    `failed`. `say` gets a line for each thing that the user is to know of: rows of the prompts'
+    source that were dropped, prompts that a model cuts, the choice of the engine, a long wait.
 
     Once there are votes, the tables stay (or are written again) as they were locked, and a damaged
     image is made again only where it comes out as it was.
 
     Raises ModelError after the last model, naming each that could not be loaded or run; the images
     of the others are made and listed then. Raises it before anything is written for what can be
-    known then (see `pipelines.check`). Raises StudyError where the disk refuses, and where the
-    study has changed since it was locked and there are votes.
+    known then (see `find_tasks`). Raises StudyError where the disk or the cluster refuses, and
+    where the study has changed since it was locked and there are votes.
     """
-    options = Options(batch_size, device, workers, address)
-    say = say or (lambda line: None)
+    options = Options(batch_size, device, workers, address, say or (lambda line: None))
     start = load_engine(engine, options) if engine else None
     drawn = draw(folder)
     with usable(folder):
@@ -63,38 +61,34 @@ def generate(
         if fixed:
             _restore_tables(folder, drawn.table)
         plan, records = plan_with_records(folder, drawn.table)
-        tasks = list(_tasks(folder, plan, records))
-        start = start or choose_engine(tasks, options, say)
+        tasks = list(find_tasks(folder, plan, records))
+        start = start or choose_engine(tasks, options, options.say)
         with start(folder, options) if tasks else nullcontext() as render:
-            _remove_leftovers(folder)
-            if tasks or not drawn.is_recorded(folder):
-                _report_prompts(folder, drawn, fixed, say)
-            if not fixed:
-                tables.write(drawn.table, folder.prompts_file, tables.PROMPTS)
-                _forget_damaged(folder, plan, records)
-                # So that a stopped run leaves tables without images of other settings.
-                write_tables(folder, plan, records)
+            _begin(folder, drawn, plan, records, fixed, options.say)
             try:
-                problems = _render_all(render, tasks, plan, records, progress)
+                _render_all(render, tasks, plan, records, progress)
             finally:
                 images = folder.read_images() if fixed else _write_tables(folder, plan, records)
-    if problems:
-        raise ModelError("; ".join(dict.fromkeys(str(problem) for problem in problems)))
     return images
 
 
-def _tasks(folder: StudyFolder, plan: pd.DataFrame, records: dict[str, Record]) -> Iterator[Task]:
-    """A task for each model that lacks images; ModelError for what can be known before it runs."""
-    for spec in folder.study.models:
-        own = plan[plan["model"] == spec.name]
-        missing = own[~own["made"]]
-        if missing.empty:
-            continue
-        check(spec.located(folder.root), [request(folder, image) for image in wanted(missing)])
-        # Once there are votes, the files themselves must come out as they were.
-        there = [] if own["sha256"].any() else own.loc[own["made"], "image_id"]
-        runs = {records[image_id].run for image_id in there}
-        yield Task(folder, spec, missing, runs)
+def _begin(
+    folder: StudyFolder,
+    drawn: DrawnPrompts,
+    plan: pd.DataFrame,
+    records: dict[str, Record],
+    fixed: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Clear away what was left, and write down the prompts and what is there."""
+    _remove_leftovers(folder)
+    if not (plan["made"].all() and drawn.is_recorded(folder)):
+        _report_prompts(folder, drawn, fixed, say)
+    if not fixed:
+        tables.write(drawn.table, folder.prompts_file, tables.PROMPTS)
+        _forget_damaged(folder, plan, records)
+        # So that a stopped run leaves tables without images of other settings.
+        write_tables(folder, plan, records)
 
 
 def _render_all(
@@ -103,8 +97,11 @@ def _render_all(
     plan: pd.DataFrame,
     records: dict[str, Record],
     progress: Progress | None,
-) -> list[ModelError]:
-    """Run the tasks; gives the models' errors. A model that cannot run does not stop the others."""
+) -> None:
+    """Run the tasks; ModelError at the end, of all models that could not be run.
+
+    While the others run, only what an error says is kept: the error holds all that was loaded.
+    """
     problems = []
     done, total = int(plan["made"].sum()), len(plan)
     show = progress or (lambda done, total, model: None)
@@ -122,8 +119,9 @@ def _render_all(
         try:
             render(task, written)
         except ModelError as error:
-            problems.append(error)
-    return problems
+            problems.append(str(error))
+    if problems:
+        raise ModelError("; ".join(dict.fromkeys(problems)))
 
 
 def _write_tables(
@@ -167,5 +165,5 @@ def _forget_damaged(folder: StudyFolder, plan: pd.DataFrame, records: dict[str, 
     missing = plan[~plan["made"]]
     for image_id, model in zip(missing["image_id"], missing["model"], strict=True):
         if image_id in records and records[image_id].status == "ok":
-            record_file(folder.images / model, image_id).unlink(missing_ok=True)
+            remove(record_file(folder.images / model, image_id))
             del records[image_id]

@@ -3,16 +3,15 @@
 import hashlib
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import Any
 
 from evalkit.addresses import is_remote
 from evalkit.errors import ModelError
 from evalkit.files import write_bytes
 from evalkit.generation.batch_size import default_batch_size
+from evalkit.generation.batches import Wanted, batches
 from evalkit.generation.made_with import write_run
 from evalkit.generation.record import Record, image_file, write_record
 from evalkit.models import ModelSpec
@@ -22,25 +21,10 @@ from evalkit.study_folder import StudyFolder
 _WRITERS = 8  # threads, each with one file under way
 _REMOTE_WRITERS = 32  # an object store takes tens of milliseconds for a file, and many at once
 
-# Level 6, Pillow's own, makes a photograph of 512x512 7% smaller (395 against 422 KiB) and takes
-# 3.4 times as long (52 against 16 ms of one core): a GPU would wait for it.
+# Level 6, Pillow's own, makes an image of 512x512 with the grain of a photograph an eighth smaller
+# and takes twice as long, tens of milliseconds of one core (measured in benchmarks/): a GPU would
+# wait for it.
 _COMPRESSION = 1
-
-
-class Wanted(NamedTuple):
-    """An image to be made; `sha256` is what its file must have, empty where that is open."""
-
-    image_id: str
-    prompt_id: str
-    prompt: str
-    input_image: str
-    seed: int
-    sha256: str
-
-
-def wanted(plan: pd.DataFrame) -> Iterator[Wanted]:
-    """The rows of a plan, in order."""
-    return map(Wanted, *(plan[name].tolist() for name in Wanted._fields))
 
 
 def request(folder: StudyFolder, image: Wanted) -> Request:
@@ -62,7 +46,7 @@ class Worker:
         )
         self._limit: int | None = None  # images per call, once memory has run out
         self._runs: dict[int, str] = {}
-        self._is_warm = False
+        self._warm: set[int] = set()  # images of calls that were made: another number compiles anew
 
     @property
     def made_with(self) -> dict[str, Any]:
@@ -75,16 +59,16 @@ class Worker:
         return default_batch_size(self._spec, free_bytes(self._pipeline))
 
     def render(self, batch: Sequence[Wanted], size: int) -> list[Future[Record]]:
-        """Render `size` images per call; gives the records to come, once image and record lie.
+        """Render a batch, with at most `size` images per call; gives the records to come, of those
+        that were to be made, once image and record lie.
 
         Where memory runs out, half as many are tried, from then on. Raises ModelError where the
         model cannot make them, or where not even one fits; a future raises ModelError where an
         image is not the one that was voted on, and OSError where it cannot be written.
         """
         written: list[Future[Record]] = []
-        while len(written) < len(batch):
-            step = min(size, self._limit or size)
-            part = batch[len(written) : len(written) + step]
+        left = list(batch)
+        while part := next(batches(self._spec, left, self._most(size)), None):
             started = time.perf_counter()
             results = self._attempt(part)
             if results is None:
@@ -92,14 +76,16 @@ class Worker:
             seconds = (time.perf_counter() - started) / len(part)
             made = (
                 round(seconds, 6) if self._pipeline.timed else None,
-                not self._is_warm,
-                self._run(step),
+                len(part) not in self._warm,
+                self._run(self._most(size)),
             )
-            self._is_warm = True
+            self._warm.add(len(part))
             written += [
                 self._writers.submit(self._write, image, result, *made)
                 for image, result in zip(part, results, strict=True)
+                if not image.made
             ]
+            del left[: left.index(part[-1]) + 1]
         return written
 
     def close(self) -> None:
@@ -120,8 +106,10 @@ class Worker:
                     "smaller, compute in 16 bits (precision), or use a device with more memory"
                 ) from None
             self._limit = len(part) // 2
-            self._is_warm = False  # another size warms up anew
             return None
+
+    def _most(self, size: int) -> int:
+        return min(size, self._limit or size)
 
     def _run(self, size: int) -> str:
         if size not in self._runs:
@@ -157,6 +145,7 @@ class Worker:
             first_batch=first_batch,
             run=run,
             n_bytes=len(png),
+            source_sha256=result.source_sha256,
         )
         write_record(self._images, record)
         return record
