@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from evalkit.errors import StudyError
+from evalkit.pipelines import OutOfMemoryError
 from tests import miniatures
 from tests.families import FAMILIES, by_hand, checkpoints, load, pixels
 
@@ -96,6 +97,28 @@ def test_each_prompt_is_encoded_once(made, requests, name):
         assert {seen[row] for row in set(seen) - negative} == {1}
     fresh = pixels(load(name, made).render(second))
     assert np.abs(found[1] - fresh).max() <= 1
+
+
+def test_prompts_of_a_call_that_failed_are_encoded_anew(made, requests, monkeypatch):
+    """With the smaller batch after out of memory they are encoded in that batch's company."""
+    loaded = load("sdxl-turbo", made)
+    encoded = []
+    inner = loaded.library.encode_prompt
+    monkeypatch.setattr(
+        loaded.library,
+        "encode_prompt",
+        lambda prompts, **settings: encoded.append(list(prompts)) or inner(prompts, **settings),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(loaded.library.unet, "forward", _out_of_memory)
+        with pytest.raises(OutOfMemoryError):
+            loaded.render(requests)
+    loaded.render(requests[:1])
+    assert encoded[1:] == [[requests[0].prompt]]
+
+
+def _out_of_memory(*args, **kwargs):
+    raise torch.OutOfMemoryError("full")
 
 
 @pytest.mark.parametrize("name", ENCODED)

@@ -58,6 +58,10 @@ class Conditioning:
         """Arguments for these prompts, in order; those of the batch before are not encoded anew."""
         return self._arguments(prompts, self._kept)
 
+    def forget(self) -> None:
+        """Keep no prompts: those of a call that failed were encoded in other company."""
+        self._kept = {}
+
     def encode(self, prompts: Sequence[str]) -> dict[str, Any]:
         """Arguments for these prompts, in order; each distinct one is encoded, whatever is kept."""
         return self._arguments(prompts, {})

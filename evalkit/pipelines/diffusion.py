@@ -89,6 +89,7 @@ class DiffusionPipeline:
             raise
         except Exception as error:  # the library's own checks of the settings, in many kinds
             forget_frames(error)
+            self._conditioning.forget()
             if is_out_of_memory(error):
                 free_memory()
                 raise OutOfMemoryError(
