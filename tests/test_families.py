@@ -103,18 +103,15 @@ def test_prompts_of_a_call_that_failed_are_encoded_anew(made, requests, monkeypa
     """With the smaller batch after out of memory they are encoded in that batch's company."""
     loaded = load("sdxl-turbo", made)
     encoded = []
-    inner = loaded.library.encode_prompt
-    monkeypatch.setattr(
-        loaded.library,
-        "encode_prompt",
-        lambda prompts, **settings: encoded.append(list(prompts)) or inner(prompts, **settings),
+    loaded.library.text_encoder.register_forward_pre_hook(
+        lambda module, args: encoded.append(len(args[0]))
     )
     with monkeypatch.context() as patch:
         patch.setattr(loaded.library.unet, "forward", _out_of_memory)
         with pytest.raises(OutOfMemoryError):
             loaded.render(requests)
     loaded.render(requests[:1])
-    assert encoded[1:] == [[requests[0].prompt]]
+    assert encoded == [3, 1]  # distinct prompts of each call
 
 
 def _out_of_memory(*args, **kwargs):
