@@ -6,6 +6,7 @@ import pytest
 
 # OpenMP threads that spin while they wait make a machine with other work several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 

@@ -224,6 +224,13 @@ def test_a_study_s_models_are_timed_into_its_folder(study):
     assert set(frame["batch_size"]) == {1}
 
 
+def test_some_of_a_study_s_models_leave_its_file_alone(study):
+    write_json(study.bench_file, {"kept": True})
+    code, said = run("turbo", "--study", study.root, "--repeats", 1)
+    assert code == 0, said
+    assert json.loads(study.bench_file.read_text()) == {"kept": True}
+
+
 def test_named_models_only_and_a_file_elsewhere(study, tmp_path):
     code, said = run("turbo", "--study", study.root, "--repeats", 1, "--out", tmp_path / "b.json")
     assert code == 0, said

@@ -10,6 +10,7 @@ from PIL import Image
 
 from evalkit.errors import ModelError
 from evalkit.generation import generate
+from evalkit.models import resolve
 from evalkit.pipelines import OutOfMemoryError, load_pipeline
 from tests.miniatures import requests, study_file
 from tests.own_images import (
@@ -180,3 +181,15 @@ def test_a_function_that_errs_is_one_sentence(tmp_path, number, body, parts):
             loaded.render(requests(list("abcd"), [0] * 4))
         assert isinstance(caught.value.__cause__, OSError)  # the traceback is not lost
         assert "second" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [("left", "exit(3)"), ("leaving", "def draw(prompts, seeds):\n    exit(3)\n")],
+)
+def test_code_that_would_end_the_program_ends_its_model_alone(tmp_path, module, text):
+    (tmp_path / f"{module}.py").write_text(text)
+    table = {"callable": f"{module}:draw", "width": 32, "height": 32}
+    spec = resolve("mine", table, "models.mine").located(tmp_path)
+    with pytest.raises(ModelError, match=r"SystemExit: 3"):
+        load_pipeline(spec).render(requests(["a cat"], [0]))

@@ -73,6 +73,7 @@ class RemoteWorker:
         if threads is not None:
             os.environ["OMP_NUM_THREADS"] = threads
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
         self._worker: Worker | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="renderer")
 

@@ -156,7 +156,11 @@ def _restore_tables(folder: StudyFolder, prompts: pd.DataFrame) -> None:
 
 
 def _remove_leftovers(folder: StudyFolder) -> None:
-    for place in (folder.root, *(folder.images / name for name in folder.study.model_names)):
+    for place in (
+        folder.root,
+        folder.images,
+        *(folder.images / name for name in folder.study.model_names),
+    ):
         remove_leftovers(place)
 
 

@@ -147,4 +147,7 @@ def _remedy(error: BaseException) -> str:
             if isinstance(cause, kind):
                 return remedy
         cause = cause.__cause__ or cause.__context__
-    return f"cannot be loaded ({first_line(error)}); check the folder and the model's settings"
+    hint = '; variant = "" takes the files without one' if "variant" in str(error) else ""
+    return (
+        f"cannot be loaded ({first_line(error)}); check the folder and the model's settings{hint}"
+    )

@@ -65,7 +65,7 @@ class FunctionPipeline:
                     [request.seed for request in requests],
                     **arguments,
                 )
-        except Exception as error:  # the user's own code fails in its own ways
+        except (Exception, SystemExit) as error:  # the user's own code fails in its own ways
             if _is_out_of_memory(error):
                 raise OutOfMemoryError(
                     f"{self._where}: out of memory with {len(requests)} images in one call; lower "
@@ -112,7 +112,7 @@ def _function(spec: FunctionModel) -> Callable[..., Any]:
         _refuse_namesake(module_name, where)
         try:
             module = import_module(module_name)
-        except Exception as error:  # the user's own code runs as it is imported
+        except (Exception, SystemExit) as error:  # the user's own code runs as it is imported
             if isinstance(error, ModuleNotFoundError) and _is_part(error.name, module_name):
                 raise ModelError(
                     f"{where}: no module {error.name} in {spec.folder}, in {Path.cwd()} or "
