@@ -12,7 +12,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -98,12 +97,8 @@ def test_killed_at_twenty_random_moments_the_set_is_that_of_one_run(tmp_path):
     assert_same(folder, whole)
 
 
-def test_a_killed_run_of_the_built_in_models_goes_on_as_it_began(tmp_path):
-    """An image's last bits depend on what shares its call: that is the same after every kill.
-
-    Between two processes the bytes are mostly the same, and on a machine with other work sometimes
-    not: so all but a few images have them, and those few are one grey level off.
-    """
+def test_a_killed_run_of_the_built_in_models_goes_on_byte_for_byte(tmp_path):
+    """An image's last bits depend on what shares its call: that is the same after every kill."""
     models = {"lcm": {"catalogue": "scenes-lcm"}, "turbo": {"catalogue": "scenes-turbo"}}
     prompts = tuple(f"{n} {colour} circles" for n in NUMBERS for colour in COLOURS)
     whole, folder = (
@@ -111,9 +106,9 @@ def test_a_killed_run_of_the_built_in_models_goes_on_as_it_began(tmp_path):
     )
     generate(whole, batch_size=8)
     rng, killed = random.Random(5), 0
-    for number in range(4):
+    for _ in range(4):
         wanted = n_files(folder) + rng.randint(3, 20)
-        process = command(folder, *(["--batch-size", "8"] if number == 0 else []))
+        process = command(folder, "--batch-size", "8")  # also of a model that had not begun
         while n_files(folder) < wanted and process.poll() is None:
             time.sleep(0.001)
         process.kill()
@@ -121,14 +116,8 @@ def test_a_killed_run_of_the_built_in_models_goes_on_as_it_began(tmp_path):
         assert_whole_files(folder)
     assert killed >= 3
     assert 0 < len(hashes(folder)) < 60
-    generate(folder)
-    assert names(folder) == names(whole)
-    mine, theirs = hashes(folder), hashes(whole)
-    others = [name for name in mine if mine[name] != theirs[name]]
-    assert len(others) <= 3
-    for name in others:
-        one, other = (np.asarray(Image.open(f.images / name)) for f in (folder, whole))
-        assert np.abs(one.astype(int) - other).max() <= 1
+    generate(folder, batch_size=8)
+    assert_same(folder, whole)
 
 
 NUMBERS = ("two", "three", "four")
