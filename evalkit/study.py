@@ -23,6 +23,7 @@ from evalkit.models import ModelSpec, resolve
 from evalkit.validation import first_mistake
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://.")
 
 CONSENT = (
     "You will compare pairs of computer-made images. We store your choices, how long they took and "
@@ -79,7 +80,17 @@ class ImageSettings(_Part):
     # Larger seeds are not exact as the floating-point numbers that programs read from a table.
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**53)], ...] = Field(min_length=1)
     viewing_size: int = Field(default=512, ge=64, le=2048)
-    address: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9+.-]*://.")
+    address: str | None = None
+
+    @field_validator("address")
+    @classmethod
+    def _names_a_store(cls, address: str | None) -> str | None:
+        if address is not None and not _ADDRESS.match(address):
+            raise ValueError(
+                "allowed are addresses such as s3://bucket/folder; without one the images lie in "
+                "the study folder"
+            )
+        return address
 
     @field_validator("seeds")
     @classmethod

@@ -160,7 +160,12 @@ def test_images_that_cannot_be_shown_are_listed_and_counted(made, tmp_path):
         **pair(made),
     }
     folder = study_file(tmp_path / "study", models)
-    images = generate(folder)
+    said: list[str] = []
+    images = generate(folder, say=said.append)
+    assert said[-2:] == [
+        "filtered: 6 filtered (the checkpoint's safety filter)",
+        "broken: 6 failed (pixels that are not finite numbers)",
+    ]
     counts = images.groupby("model")["status"].agg(["unique", "size"])
     assert counts.loc["filtered", "unique"].tolist() == ["filtered"]
     assert counts.loc["broken", "unique"].tolist() == ["failed"]

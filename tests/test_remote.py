@@ -230,7 +230,10 @@ def test_the_command_runs_on_it_with_ray(store, tmp_path):
     [
         ("s3://nowhere-to-be-found/x", "cannot be read or written (The specified bucket does not"),
         ("nosuch://x/y", 'images.address = "nosuch://x/y": cannot be used (Unsupported filesystem'),
-        ("a/folder", "images.address"),
+        (
+            "a/folder",
+            "images.address = 'a/folder'; allowed are addresses such as s3://bucket/folder",
+        ),
     ],
 )
 def test_an_address_that_cannot_be_used_is_one_sentence(store, tmp_path, address, said):

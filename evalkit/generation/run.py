@@ -1,5 +1,6 @@
 """generate: draw the prompts, make what is missing, write the tables."""
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -43,7 +44,8 @@ def generate(
     is there yet, `default_batch_size`), `device` as in `load_pipeline`. `progress` gets (images
     there, images of the study, model). An image that a model could not make has the status
     `failed`. `say` gets a line for each thing that the user is to know of: rows of the prompts'
-    source that were dropped, prompts that a model cuts, the choice of the engine, a long wait.
+    source that were dropped, prompts that a model cuts, the choice of the engine, a long wait,
+    images that failed or were filtered.
 
     Once there are votes, the tables stay (or are written again) as they were locked, and a damaged
     image is made again only where it comes out as it was.
@@ -69,6 +71,7 @@ def generate(
                 _render_all(render, tasks, plan, records, progress)
             finally:
                 images = folder.read_images() if fixed else _write_tables(folder, plan, records)
+                _report_not_ok(plan, records, options.say)
     return images
 
 
@@ -131,6 +134,19 @@ def _write_tables(
     unknown = plan[~plan["image_id"].isin(records.keys())]
     records |= Survey(folder, unknown).read_records(unknown)
     return write_tables(folder, plan, records)
+
+
+def _report_not_ok(
+    plan: pd.DataFrame, records: dict[str, Record], say: Callable[[str], None]
+) -> None:
+    """Say of each model how many of its images failed or were filtered, and why."""
+    found = Counter(
+        (row.model, record.status, record.reason)
+        for row in plan.itertuples()
+        if (record := records.get(row.image_id)) is not None and record.status != "ok"
+    )
+    for (model, status, reason), n in found.items():
+        say(f"{model}: {n} {status} ({reason})")
 
 
 def _report_prompts(
