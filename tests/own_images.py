@@ -66,7 +66,7 @@ def tree(root):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if "pyc" not in str(path))
 
 
-def refused(folder, *parts, where="models.mine"):
+def assert_refused(folder, *parts, where="models.mine"):
     """generate refuses with one sentence that has these parts, and writes nothing."""
     before = tree(folder.root)
     with pytest.raises(EvalkitError) as caught:
@@ -78,7 +78,7 @@ def refused(folder, *parts, where="models.mine"):
     return caught.value
 
 
-def stopped(folder, *parts):
+def assert_stopped(folder, *parts):
     """generate makes the other model's images, none of this one, and says one sentence."""
     with pytest.raises(ModelError) as caught:
         generate(folder)
@@ -104,6 +104,6 @@ def pixels(folder, model="mine"):
     return found
 
 
-def same(found, expected):
+def assert_same(found, expected):
     assert found.keys() == expected.keys()
     assert all(np.array_equal(found[key], expected[key]) for key in expected)

@@ -9,7 +9,15 @@ from PIL import Image
 
 from evalkit.pipelines import load_pipeline
 from tests.miniatures import requests
-from tests.own_images import fill, noise, pixels, refused, spec, stopped, study
+from tests.own_images import (
+    assert_refused,
+    assert_stopped,
+    fill,
+    noise,
+    pixels,
+    spec,
+    study,
+)
 
 WRITER = """
     import sys
@@ -58,7 +66,7 @@ def test_a_command_that_fails_is_one_sentence(tmp_path, monkeypatch, code, parts
     (tmp_path / "temporary").mkdir()
     writer = f"import sys\nfrom PIL import Image\n{code}\n"
     folder = study(tmp_path, {"command": WORDS}, writer=writer)
-    stopped(folder, 'for prompt "own-1", seed 0', *parts)
+    assert_stopped(folder, 'for prompt "own-1", seed 0', *parts)
     assert not list((tmp_path / "temporary").iterdir())
 
 
@@ -66,10 +74,10 @@ def test_a_program_of_the_study_folder_is_found_there(tmp_path, monkeypatch):
     words = ["./program", "{prompt}", "{seed}", "{width}x{height}", "{file}"]
     folder = study(tmp_path, {"command": words})
     monkeypatch.chdir(tmp_path)
-    refused(folder, 'no program "./program"', "study folder")
+    assert_refused(folder, 'no program "./program"', "study folder")
     program = folder.root / "program"
     program.write_text(f"#!{sys.executable}\n{textwrap.dedent(WRITER).lstrip()}")
-    refused(folder, "make the file executable")
+    assert_refused(folder, "make the file executable")
     program.chmod(0o755)
     assert len(pixels(folder)) == 4
 
@@ -86,7 +94,7 @@ def test_a_program_of_the_study_folder_is_found_there(tmp_path, monkeypatch):
     ],
 )
 def test_a_wrong_command_is_one_sentence(tmp_path, words, parts):
-    refused(study(tmp_path, {"command": words}), *parts)
+    assert_refused(study(tmp_path, {"command": words}), *parts)
 
 
 def test_braces_around_anything_else_are_literal(tmp_path):

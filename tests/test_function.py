@@ -18,12 +18,12 @@ from tests.own_images import (
     PAINTER,
     PROMPTS,
     SIZE,
+    assert_refused,
+    assert_same,
+    assert_stopped,
     noise,
     pixels,
-    refused,
-    same,
     spec,
-    stopped,
     study,
 )
 
@@ -106,14 +106,14 @@ def test_input_images_are_handed_on_where_the_study_says_so(tmp_path):
     text = (folder.root / "study.toml").read_text()
     (folder.root / "study.toml").write_text(text.replace("[models.b]", "[models.b]\nrevision='2'"))
     (folder.root / "echo.py").write_text(code)
-    refused(folder, "the model mine begins from one", where="own.csv: row 2: no input image")
+    assert_refused(folder, "the model mine begins from one", where="own.csv: row 2: no input image")
     rows = []
     for number, prompt in enumerate(PROMPTS, start=1):
         Image.fromarray(noise(number)).save(folder.root / f"{number}.png")
         rows.append(f"{prompt},{number}.png")
     (folder.root / "own.csv").write_text("\n".join(["prompt,input_image", *rows]) + "\n")
     found = pixels(folder)
-    same(found, {key: noise(int(key[0][-1])) for key in IDS})
+    assert_same(found, {key: noise(int(key[0][-1])) for key in IDS})
 
 
 @pytest.mark.parametrize("error", ["MemoryError()", "fake.OutOfMemoryError('CUDA')"])
@@ -150,13 +150,13 @@ def test_out_of_memory_halves_the_batch(tmp_path, error):
         (7, "wrong_7:f", "def f(prompts): pass", ["cannot be called with", "too many positional"]),
         (8, "wrong_8:f", "def f(p, s, steps): pass", ["missing a required argument: 'steps'"]),
         (9, "wrong_9:f", "def f(p, s, input_images): pass", ["correct arguments or input_images"]),
-        (10, "wrong_10.part:f", "", ["no module wrong_10.part", "is not a package"]),
+        (10, "wrong_10.part:f", "", ["no module wrong_10.part"]),
         (11, "no colon", "", ["callable = 'no colon'", "allowed is package.module:function"]),
     ],
 )
 def test_a_function_that_cannot_be_called_is_one_sentence(tmp_path, number, callable, code, parts):
     folder = study(tmp_path, {"callable": callable}, **{f"wrong_{number}": code})
-    refused(folder, *parts[: 1 if number == 10 else None])
+    assert_refused(folder, *parts)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_function_that_cannot_be_called_is_one_sentence(tmp_path, number, call
 def test_a_function_that_errs_is_one_sentence(tmp_path, number, body, parts):
     code = f"import numpy as np\ndef make(prompts, seeds):\n    {body}\n"
     folder = study(tmp_path, {"callable": f"erring_{number}:make"}, **{f"erring_{number}": code})
-    error = stopped(folder, f"erring_{number}:make", *parts)
+    error = assert_stopped(folder, f"erring_{number}:make", *parts)
     if number == 1:
         loaded = load_pipeline(folder.study.models[0].located(folder.root))
         with pytest.raises(ModelError) as caught:

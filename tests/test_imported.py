@@ -10,7 +10,18 @@ import pytest
 from PIL import Image
 
 from evalkit.generation import generate
-from tests.own_images import IDS, PAINTER, PROMPTS, fill, noise, pixels, refused, same, spec, study
+from tests.own_images import (
+    IDS,
+    PAINTER,
+    PROMPTS,
+    assert_refused,
+    assert_same,
+    fill,
+    noise,
+    pixels,
+    spec,
+    study,
+)
 
 
 @pytest.mark.parametrize("pattern", ["{}/{}.png", "{}_{}.PNG", "{}/{}.webp", "{}_{}.jpeg"])
@@ -23,7 +34,7 @@ def test_imported_images_have_exactly_their_pixels(tmp_path, pattern):
         (prompt_id, seed): np.asarray(Image.open(given / pattern.format(prompt_id, seed)))
         for prompt_id, seed in IDS
     }
-    same(pixels(folder), expected)
+    assert_same(pixels(folder), expected)
 
 
 @pytest.mark.parametrize(("suffix", "comma"), [("csv", ","), ("tsv", "\t")])
@@ -39,7 +50,7 @@ def test_a_table_names_files_from_where_it_lies(tmp_path, suffix, comma, column)
     ]
     header = comma.join([column, "seed", "file"])
     (folder.root / f"lists/table.{suffix}").write_text("\n".join([header, *lines]) + "\n")
-    same(pixels(folder), {key: noise(*key) for key in IDS})
+    assert_same(pixels(folder), {key: noise(*key) for key in IDS})
 
 
 def test_imported_images_have_no_seconds(tmp_path):
@@ -84,7 +95,7 @@ def test_an_all_black_image_failed(tmp_path):
 def test_missing_images_are_counted_and_the_first_is_named(tmp_path):
     folder = study(tmp_path, {"images": "hosted"})
     fill(folder.root / "hosted", skip=[("own-1", 1), ("own-2", 0)])
-    refused(
+    assert_refused(
         folder,
         '2 of 4 images are missing in "hosted"',
         'the first of prompt "own-1" ("a red cat") with seed 1',
@@ -144,7 +155,7 @@ DAMAGES = [
 def test_an_image_that_cannot_be_shown_is_one_sentence(tmp_path, damage, parts):
     folder = study(tmp_path, {"images": "hosted"})
     damage(fill(folder.root / "hosted") / "own-1/1.png")
-    refused(folder, *parts)
+    assert_refused(folder, *parts)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +185,7 @@ def test_a_wrong_table_is_one_sentence(tmp_path, name, text, parts):
     if text is not None:
         (folder.root / name).write_text(text)
     Image.fromarray(noise("a")).save(folder.root / "a.png")
-    refused(folder, *parts)
+    assert_refused(folder, *parts)
 
 
 def test_a_revision_makes_images_new(tmp_path):
