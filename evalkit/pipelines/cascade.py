@@ -17,7 +17,12 @@ from evalkit.pipelines.acceleration import accelerate
 from evalkit.pipelines.autoencoder import autoencode_in, autoencoded_in
 from evalkit.pipelines.checkpoints import commit, loading, locate, quiet, require_tokenizers
 from evalkit.pipelines.devices import device_name, resolve_device, resolve_precision
-from evalkit.pipelines.memory import forget_frames, free_memory, is_out_of_memory
+from evalkit.pipelines.memory import (
+    forget_frames,
+    free_memory,
+    is_out_of_memory,
+    nothing_kept,
+)
 from evalkit.pipelines.noise import noise_seed
 from evalkit.pipelines.pipeline import OutOfMemoryError, Rendered, Request
 from evalkit.pipelines.tensors import finished
@@ -176,12 +181,8 @@ def load(spec: CascadeModel, device: str | None) -> CascadePipeline:
 
     What can be refused without weights is refused before they are fetched.
     """
-    try:
+    with nothing_kept():
         return _load(spec, resolve_device(device))
-    except ModelError as error:
-        forget_frames(error)  # they hold what was loaded until then
-        free_memory()
-        raise
 
 
 def _load(spec: CascadeModel, target: torch.device) -> CascadePipeline:

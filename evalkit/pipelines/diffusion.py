@@ -18,7 +18,12 @@ from evalkit.pipelines.conditioning import Conditioning
 from evalkit.pipelines.devices import device_name, resolve_device, resolve_precision
 from evalkit.pipelines.library_call import call_settings
 from evalkit.pipelines.loading import load_library_pipeline, part_commits
-from evalkit.pipelines.memory import forget_frames, free_memory, is_out_of_memory
+from evalkit.pipelines.memory import (
+    forget_frames,
+    free_memory,
+    is_out_of_memory,
+    nothing_kept,
+)
 from evalkit.pipelines.noise import noise_seed
 from evalkit.pipelines.pipeline import OutOfMemoryError, Rendered, Request
 from evalkit.pipelines.tensors import finished, fitted_input
@@ -144,12 +149,8 @@ def _one_or_all(generators: list[torch.Generator]) -> torch.Generator | list[tor
 
 def load(spec: DiffusionModel, device: str | None) -> DiffusionPipeline:
     """Load the checkpoint and its replaced parts; ModelError, one sentence, on failure."""
-    try:
+    with nothing_kept():
         return _load(spec, resolve_device(device))
-    except ModelError as error:
-        forget_frames(error)  # they hold what was loaded until then
-        free_memory()
-        raise
 
 
 def _load(spec: DiffusionModel, target: torch.device) -> DiffusionPipeline:

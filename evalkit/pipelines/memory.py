@@ -2,8 +2,12 @@
 
 import gc
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+
+from evalkit.errors import ModelError
 
 _SANA = "diffusers.pipelines.sana."
 _SAID = (  # a CPU, a GPU below PyTorch, Apple's GPU, the GPU's matrix library
@@ -36,6 +40,17 @@ def forget_frames(error: BaseException) -> None:
     while cause is not None:
         traceback.clear_frames(cause.__traceback__)
         cause = cause.__cause__ or cause.__context__
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """A ModelError raised within goes on without what was loaded until then."""
+    try:
+        yield
+    except ModelError as error:
+        forget_frames(error)
+        free_memory()
+        raise
 
 
 def free_memory() -> None:
