@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from evalkit import tables
-from evalkit.study import Design, Question, Study
+from evalkit.study import Study
+from evalkit.study_sections import Design, Question
 
 MIN_REPEAT_GAP = 10  # trials from a showing to its repeat
 _SPARE_CHECKS = 2  # checks planned for each one an annotator meets, so that they differ

@@ -5,157 +5,29 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pandas as pd
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import Field, ValidationError
 
 from evalkit.errors import StudyError, listed, nearest
 from evalkit.models import ModelSpec, resolve
+from evalkit.study_sections import (
+    Design,
+    Entry,
+    ImageSettings,
+    PromptSource,
+    Question,
+    Section,
+    SessionSettings,
+)
+from evalkit.texts import read_own_texts
 from evalkit.validation import first_mistake
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://.")
-
-CONSENT = (
-    "You will compare pairs of computer-made images. We store your choices, how long they took and "
-    "the size of your window, under a random id and not under your name. You may stop at any time."
-)
-INSTRUCTIONS = (
-    "You see two images side by side and one question. Look at both, then choose with the keys or "
-    "the buttons. There is no right answer: we want your own judgement."
-)
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PromptSource(_Part):
-    """Where the prompts come from, which of its rows count, and how many are drawn how.
-
-    `column` and its like name columns of the source that are called otherwise than ours; `config`,
-    `split` and `revision` are of a data set on the hub. `over_long` is about prompts that no text
-    encoder of some model reads whole.
-    """
-
-    source: str
-    column: str | None = None
-    id_column: str | None = None
-    category_column: str | None = None
-    challenge_column: str | None = None
-    config: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    blanks: Literal["refuse", "drop"] = "refuse"
-    duplicates: Literal["refuse", "drop"] = "refuse"
-    over_long: Literal["keep", "refuse", "drop"] = "keep"
-    n: int | None = Field(default=None, ge=1)
-    draw: Literal["first", "random", "stratified"] = "first"
-    stratify: Literal["category", "challenge", "both"] = "category"
-
-    @field_validator("stratify")
-    @classmethod
-    def _of_a_stratified_draw(cls, stratify: str, info: ValidationInfo) -> str:
-        if info.data.get("draw") in ("first", "random"):
-            raise ValueError(f'draw = "{info.data["draw"]}" has no strata; write "stratified"')
-        return stratify
-
-
-class ImageSettings(_Part):
-    """Image seeds, shared by all models, and the side (px) of the square each image is shown in.
-
-    `address` is where the images lie, such as `s3://bucket/folder`; without it, the study folder.
-    It does not count in the study's hash: images that are moved are the same images.
-    """
-
-    # Larger seeds are not exact as the floating-point numbers that programs read from a table.
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**53)], ...] = Field(min_length=1)
-    viewing_size: int = Field(default=512, ge=64, le=2048)
-    address: str | None = None
-
-    @field_validator("address")
-    @classmethod
-    def _names_a_store(cls, address: str | None) -> str | None:
-        if address is not None and not _ADDRESS.match(address):
-            raise ValueError(
-                "allowed are addresses such as s3://bucket/folder; without one the images lie in "
-                "the study folder"
-            )
-        return address
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed stands twice")
-        return seeds
-
-
-class Question(_Part):
-    """One question asked of each pair; `show_prompt` shows the prompt above the images."""
-
-    id: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")
-    text: str = Field(min_length=1)
-    show_prompt: bool
-    tie: bool = True
-    both_bad: bool = False
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """The choices an annotator has on this question."""
-        extra = [("tie", self.tie), ("both_bad", self.both_bad)]
-        return ("left", "right", *(name for name, offered in extra if offered))
-
-
-class Design(_Part):
-    """Which pairs are shown, how often, and how many trials are checks or repeats.
-
-    `attention_share` and `repeat_share` are shares of an annotator's trials.
-    """
-
-    pairs: Literal["all"] | tuple[tuple[str, str], ...] = "all"
-    votes_per_pair: int = Field(default=4, ge=1, le=1000)
-    trials_per_annotator: int = Field(default=100, ge=1, le=10_000)
-    attention_share: float = Field(default=0.05, ge=0, le=0.5)
-    repeat_share: float = Field(default=0.05, ge=0, le=0.5)
-    min_viewing_ms: int = Field(default=500, ge=0, le=60_000)
-
-    @field_validator("pairs", mode="wrap")
-    @classmethod
-    def _pairs(cls, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return validate(value)
-        except ValidationError:
-            raise ValueError(
-                'allowed are "all" or a list of lists of two model names, [["one", "other"]]'
-            ) from None
-
-    def attention_trials(self, n: int) -> int:
-        """How many of `n` trials are attention checks; a half is rounded up."""
-        return int(self.attention_share * n + 0.5)
-
-    def repeat_trials(self, n: int) -> int:
-        """How many of `n` trials are repeats; a half is rounded up."""
-        return int(self.repeat_share * n + 0.5)
-
-
-class SessionTexts(_Part):
-    """What an annotator reads before the first trial."""
-
-    consent: str = Field(default=CONSENT, min_length=1)
-    instructions: str = Field(default=INSTRUCTIONS, min_length=1)
-
-
-class _StudyFile(_Part):
+class _StudyFile(Section):
     name: str
     seed: int = Field(ge=0, lt=2**63)
     prompts: PromptSource
@@ -163,11 +35,12 @@ class _StudyFile(_Part):
     models: dict[str, dict[str, Any]] = Field(min_length=2)
     questions: tuple[Question, ...] = Field(min_length=1)
     design: Design = Design()
-    session: SessionTexts = SessionTexts()
+    session: SessionSettings = SessionSettings()
+    entry: Entry = Entry()
     store: str = "votes.sqlite"
 
 
-class Study(_Part):
+class Study(Section):
     """Prompts x models x questions x design, fixed before the votes."""
 
     name: str
@@ -177,7 +50,9 @@ class Study(_Part):
     models: tuple[ModelSpec, ...]
     questions: tuple[Question, ...]
     design: Design
-    session: SessionTexts
+    session: SessionSettings
+    own_texts: dict[str, Any] = Field(default_factory=dict)
+    entry: Entry = Entry()
     store: str
 
     @property
@@ -185,9 +60,10 @@ class Study(_Part):
         """Hash of what the study file says and of the models' settings.
 
         Values at their default and what is only said about a model are left out, so that a key
-        that comes to be later leaves the hashes of older studies as they are.
+        that comes to be later leaves the hashes of older studies as they are. Where images and
+        votes lie and who may take part can change while a study goes on.
         """
-        left_out = {"models": True, "images": {"address"}}
+        left_out = {"models": True, "images": {"address"}, "entry": True, "store": True}
         content = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
         content["models"] = {model.name: model.settings() for model in self.models}
         canonical = json.dumps(content, sort_keys=True)
@@ -255,7 +131,8 @@ def parse_study(text: str, path: Path) -> Study:
     )
     _check_pairs(file, path)
     _check_trials(file, path)
-    return Study(**{**dict(file), "models": models})
+    own_texts = read_own_texts(file.session.language, file.session.texts, path)
+    return Study(**{**dict(file), "models": models, "own_texts": own_texts})
 
 
 def _tuples(value: Any) -> Any:
@@ -278,10 +155,12 @@ def _check_names(file: _StudyFile, path: Path) -> None:
             raise StudyError(
                 f'{path}: questions: the id "{question_id}" stands twice; give each its own'
             )
-    if Path(file.store).name != file.store or not file.store.endswith(".sqlite"):
+    is_file = Path(file.store).name == file.store and file.store.endswith(".sqlite")
+    if not is_file and not file.store.startswith("postgresql://"):
         raise StudyError(
             f'{path}: store = "{file.store}"; allowed is the name of a file in the study folder '
-            'that ends in .sqlite; write store = "votes.sqlite"'
+            "that ends in .sqlite, or an address such as postgresql://user@host/database; write "
+            'store = "votes.sqlite"'
         )
 
 

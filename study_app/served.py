@@ -1,13 +1,10 @@
 """The one study this process serves: its vote database, its public images, its texts."""
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evalkit.store import Store, open_store
-
-_TEXTS = Path(__file__).parent / "texts" / "en.toml"
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,8 @@ def open_served(store_path: Path, blinded: Path) -> Served:
     The connection lives in this module, since any client can clear Streamlit's caches.
     """
     global _current  # one process serves one study
-    texts = tomllib.loads(_TEXTS.read_text("utf-8"))
-    _current = Served(open_store(store_path), blinded, texts)
+    store = open_store(store_path)
+    _current = Served(store, blinded, store.study().texts)
     return _current
 
 

@@ -24,6 +24,8 @@ LAYERS = {
     "evalkit.prompts": 1,
     "evalkit.study": 1,
     "evalkit.study_folder": 1,
+    "evalkit.study_sections": 1,
+    "evalkit.texts": 1,
     "evalkit.analysis": 2,
     "evalkit.blinding": 2,
     "evalkit.comparisons": 2,

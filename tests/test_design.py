@@ -21,7 +21,7 @@ from evalkit.design import (
     question_blocks,
     trial_plan,
 )
-from evalkit.study import Design
+from evalkit.study_sections import Design
 from tests.study_factory import make_images, make_prompts, make_study, simulate_trials
 
 ALPHA, BETA, GAMMA = "secret-alpha", "secret-beta", "secret-gamma"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from evalkit.errors import StudyError
 from evalkit.prompts import draw_prompts
 from evalkit.prompts.drawing import shares
-from evalkit.study import PromptSource
+from evalkit.study_sections import PromptSource
 
 
 def test_the_draw_is_seeded_and_keeps_the_order():

@@ -15,7 +15,7 @@ from evalkit.prompts import (
     find_input_images,
     read_prompts,
 )
-from evalkit.study import PromptSource
+from evalkit.study_sections import PromptSource
 
 
 @pytest.fixture

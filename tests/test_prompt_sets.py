@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.prompts import read_prompts
-from evalkit.study import PromptSource
+from evalkit.study_sections import PromptSource
 from tests.reference import FOLDER, needs_reference
 
 CATEGORIES = (

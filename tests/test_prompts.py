@@ -15,7 +15,7 @@ from evalkit.prompts import (
     builtin_sets,
     read_prompts,
 )
-from evalkit.study import PromptSource
+from evalkit.study_sections import PromptSource
 from tests.reference import FOLDER, needs_reference
 
 PARTI = FOLDER / "prompts" / "PartiPrompts.tsv"

@@ -5,15 +5,13 @@ import pytest
 from evalkit.errors import StudyError
 from evalkit.models import DiffusionModel
 from evalkit.presets import PRESETS, init_study, preset_text
-from evalkit.study import (
+from evalkit.study import Study, parse_study, read_study
+from evalkit.study_sections import (
     Design,
     ImageSettings,
     PromptSource,
     Question,
-    SessionTexts,
-    Study,
-    parse_study,
-    read_study,
+    SessionSettings,
 )
 
 
@@ -144,15 +142,15 @@ def test_the_hash_is_the_same_in_every_version():
         ),
         questions=(Question(id="quality", text="Which?", show_prompt=False),),
         design=Design(),
-        session=SessionTexts(),
+        session=SessionSettings(),
         store="votes.sqlite",
     )  # fmt: skip
     # sha256sum of the canonical JSON, by hand:
     # {"design": {}, "images": {"seeds": [0]}, "models": {"x": {"guidance": 1.5, "height": 32,
     # "repository": "r", "steps": 1, "width": 64}, "y": {...}}, "name": "a", "prompts": {"source":
     # "own.csv"}, "questions": [{"id": "quality", "show_prompt": false, "text": "Which?"}],
-    # "seed": 1, "session": {}, "store": "votes.sqlite"}
-    assert study.sha256 == "6e698028c57d6e99e8c2a801a9dc5b8e1916f9f910ad86abc6fb0a405266241a"
+    # "seed": 1, "session": {}}
+    assert study.sha256 == "6761df2099f6c46f427db12335162358933e23d8897e421ea5b12bd37fa26bb9"
 
 
 def test_the_image_id_follows_settings_prompt_and_seed_and_not_the_name(path):

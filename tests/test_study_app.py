@@ -21,7 +21,7 @@ from study_app.views import page_view, trial_view
 from tests.study_factory import MODELS, NOW, admit, make_study
 from tests.study_server import ROOT, WINDOW, StudyServer
 
-TEXTS = tomllib.loads((ROOT / "study_app" / "texts" / "en.toml").read_text("utf-8"))
+TEXTS = tomllib.loads((ROOT / "evalkit" / "texts" / "en.toml").read_text("utf-8"))
 
 
 def only_what_the_app_may_read(folder, destination):

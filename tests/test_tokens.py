@@ -11,7 +11,7 @@ from evalkit.errors import ModelError
 from evalkit.models import resolve
 from evalkit.pipelines.tokens import load_text_window
 from evalkit.prompts import read_prompts
-from evalkit.study import PromptSource
+from evalkit.study_sections import PromptSource
 from tests import cascade_miniatures, family_miniatures, miniatures
 
 

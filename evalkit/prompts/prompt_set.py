@@ -10,7 +10,7 @@ import pandas as pd
 from evalkit.errors import StudyError, TableError, listed
 from evalkit.prompts.formats import SourceRows
 from evalkit.prompts.source import read_source
-from evalkit.study import PromptSource
+from evalkit.study_sections import PromptSource
 
 REASONS = {  # why a row is dropped: as the report says it
     "duplicate": "dropped as duplicates of an earlier row",

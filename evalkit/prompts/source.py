@@ -5,7 +5,7 @@ from pathlib import Path
 from evalkit.errors import StudyError, listed, nearest
 from evalkit.prompts.formats import READERS, SourceRows, read_file, read_folder
 from evalkit.prompts.hub import read_hub, read_partiprompts
-from evalkit.study import PromptSource
+from evalkit.study_sections import PromptSource
 
 HUB = "hub:"
 _PARTIPROMPTS = "partiprompts"

@@ -16,8 +16,8 @@ from evalkit.report.datasheet import datasheet, simulation
 from evalkit.report.exports import write_figures, write_tables
 from evalkit.report.results import Results, read_results
 from evalkit.report.vector import svg
-from evalkit.study import Question
 from evalkit.study_folder import StudyFolder
+from evalkit.study_sections import Question
 from evalkit.wording import counted, win_rate_sentence
 
 _FOLDER = Path(__file__).parent

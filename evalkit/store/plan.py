@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from evalkit import tables
 from evalkit.design import TrialPlan, question_blocks, trial_plan
 from evalkit.store import schema
-from evalkit.study import Design, Question, SessionTexts, Study
+from evalkit.study import Study
+from evalkit.study_sections import Design, Question, SessionSettings
+from evalkit.texts import page_texts
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class BlindedStudy:
     study_sha256: str
     questions: tuple[Question, ...]
     design: Design
-    session: SessionTexts
+    session: SessionSettings
+    texts: Mapping[str, Any]
     viewing_size: int
 
     @property
@@ -63,6 +66,7 @@ def write_plan(connection: sa.Connection, study: Study, pairs: pd.DataFrame) -> 
         "study_sha256": study.sha256,
         "design": study.design.model_dump(mode="json", exclude={"pairs"}),  # they name models
         "session": study.session.model_dump(mode="json"),
+        "own_texts": study.own_texts,
         "viewing_size": study.images.viewing_size,
     }
     rows = [{"key": key, "value": json.dumps(value)} for key, value in content.items()]
@@ -90,12 +94,14 @@ def read_plan(connection: sa.Connection) -> StoredPlan:
             sa.select(schema.questions).order_by(schema.questions.c.position)
         )
     )
+    session = SessionSettings.model_validate(read_meta(connection, "session"))
     study = BlindedStudy(
         plan_id=read_meta(connection, "plan_id"),
         study_sha256=read_meta(connection, "study_sha256"),
         questions=questions,
         design=Design.model_validate(read_meta(connection, "design")),
-        session=SessionTexts.model_validate(read_meta(connection, "session")),
+        session=session,
+        texts=page_texts(session.language, read_meta(connection, "own_texts")),
         viewing_size=read_meta(connection, "viewing_size"),
     )
     rows = connection.execute(sa.select(schema.pairs).order_by(schema.pairs.c.pair_id)).all()
