@@ -20,7 +20,8 @@ from evalkit.errors import listed
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://.")
 CONSENT = (
     "You will compare pairs of computer-made images. We store your choices, how long they took and "
-    "the size of your window, under a random id and not under your name. You may stop at any time."
+    "the size of your window, under a random id and not under your name. You may stop at any time, "
+    "and have your answers deleted."
 )
 INSTRUCTIONS = (
     "You see two images side by side and one question. Look at both, then choose with the keys or "
