@@ -73,8 +73,9 @@ def blind_pairs(
 ) -> pd.DataFrame:
     """Pairs and checks (`tables.BLINDED_PAIRS`) with opaque file names and matchup codes.
 
-    A check names its question; a pair is for all questions and leaves it empty. Rows are in the
-    order of the pair ids, which are hashes. `public_names` has a name for each of `shown_images`.
+    A check names its question, role, expected image and foil; a pair is for all questions, of role
+    main, and leaves the others empty. Rows are in the order of the pair ids, which are hashes.
+    `public_names` has a name for each of `shown_images`.
     """
     rng = np.random.default_rng(seed)
     matchups = sorted(set(zip(pairs["model_a"], pairs["model_b"], strict=True)))
@@ -91,6 +92,9 @@ def blind_pairs(
             "prompt": texts[pair.prompt_id],
             "file_a": public_names[pair.image_a, "plain"],
             "file_b": public_names[pair.image_b, "plain"],
+            "role": "main",
+            "expected": "",
+            "foil": "",
         }
         for pair in pairs.itertuples()
     ]
@@ -107,6 +111,9 @@ def blind_pairs(
                 "prompt": texts[check.prompt_id],
                 "file_a": public_names[check.image_a, treated["a"]],
                 "file_b": public_names[check.image_b, treated["b"]],
+                "role": check.role,
+                "expected": check.expected,
+                "foil": check.foil,
             }
         )
     blinded = pd.DataFrame(rows, columns=tables.BLINDED_PAIRS.names)

@@ -19,10 +19,11 @@ def unblind(
     """The comparisons (`tables.COMPARISONS`) of all voted main and repeat trials.
 
     Takes the `tables` VOTES, TRIALS, PAIRS and PROMPTS, and the ids of simulated annotators, whose
-    rows say so. Trials without a vote and attention checks give no row. TableError where a trial's
-    pair or its prompt is unknown.
+    rows say so. Trials without a vote, attention checks and practice give no row. TableError where
+    a trial's pair or its prompt is unknown.
     """
-    voted = trials[trials["kind"] != "attention"].merge(votes, on="trial_id", validate="1:1")
+    compared = trials[trials["kind"].isin(["main", "repeat"])]
+    voted = compared.merge(votes, on="trial_id", validate="1:1")
     joined = _joined(voted, pairs, "pair_id", "pairs")
     joined = _joined(
         joined, prompts[["prompt_id", "category", "challenge"]], "prompt_id", "prompts"
@@ -48,8 +49,8 @@ def attention_answers(
 ) -> pd.DataFrame:
     """Columns trial_id, annotator_id, question_id, passed: one row per answered attention check.
 
-    `checks` holds pair_id and expected, the side of the check ("a" or "b") that a person who looks
-    chooses. TableError where a trial's check is unknown.
+    Practice is left out. `checks` holds pair_id and expected, the side of the check ("a" or "b")
+    that a person who looks chooses. TableError where a trial's check is unknown.
     """
     voted = trials[trials["kind"] == "attention"].merge(votes, on="trial_id", validate="1:1")
     joined = _joined(voted, checks[["pair_id", "expected"]], "pair_id", "checks")

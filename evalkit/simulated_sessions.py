@@ -91,7 +91,7 @@ def _utility(
     utilities: Mapping[tuple[str, str], float],
     tastes: Mapping[str, float],
 ) -> float:
-    if trial.kind == "attention":
+    if trial.kind in ("attention", "practice"):
         return ATTENTION_GAP * (side["expected"] == letter)
     image, model = side[f"image_{letter}"], side[f"model_{letter}"]
     return utilities[trial.question_id, image] + tastes[model]

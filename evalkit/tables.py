@@ -14,7 +14,8 @@ from evalkit.files import write_text
 
 CHOICES = ("left", "right", "tie", "both_bad")
 WINNERS = ("model_a", "model_b", "tie", "both_bad")
-TRIAL_KINDS = ("main", "repeat", "attention")
+TRIAL_KINDS = ("main", "repeat", "attention", "practice")
+PAIR_ROLES = ("main", "attention", "practice", "example")
 IMAGE_STATUSES = ("ok", "failed", "filtered")
 FOILS = ("other_prompt", "pixelated")
 SIMULATED = "SIMULATED VOTES"
@@ -104,6 +105,7 @@ CHECKS = Table(
     (
         *_text("pair_id", "question_id", "prompt_id", "foil_prompt_id", "model"),
         *_text("image_a", "image_b"),
+        Column("role", allowed=PAIR_ROLES[1:], required=False),  # absent before practice existed
         Column("expected", allowed=("a", "b")),
         Column("foil", allowed=FOILS),
     ),
@@ -115,6 +117,9 @@ BLINDED_PAIRS = Table(
         *_text("pair_id"),
         *_text("question_id", empty=True),
         *_text("matchup", "prompt_id", "foil_prompt_id", "prompt", "file_a", "file_b"),
+        Column("role", allowed=PAIR_ROLES),
+        Column("expected", allowed=("a", "b"), empty=True),  # the right image of a check
+        Column("foil", allowed=FOILS, empty=True),  # what is wrong with the other one
     ),
     key=("pair_id",),
 )

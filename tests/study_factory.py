@@ -1,7 +1,7 @@
 """Small study folders with real images, made without any model: plain functions for tests."""
 
 import hashlib
-from collections.abc import Iterator
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,6 @@ from PIL import Image, PngImagePlugin
 
 from evalkit import tables
 from evalkit.collection import open_collection
-from evalkit.design import Showing, Tally, TrialPlan, choose_trial
 from evalkit.files import file_sha256
 from evalkit.store import Store
 from evalkit.study import Study
@@ -50,6 +49,7 @@ trials_per_annotator = {trials_per_annotator}
 attention_share = {attention_share}
 repeat_share = {repeat_share}
 min_viewing_ms = {min_viewing_ms}
+practice_trials = {practice_trials}
 """
 
 
@@ -65,8 +65,13 @@ def make_study(
     attention_share: float = 0.1,
     repeat_share: float = 0.1,
     min_viewing_ms: int = 0,
+    practice_trials: int = 0,
+    **design: object,
 ) -> StudyFolder:
-    """A study folder with prompts.csv, images.csv and a real PNG for every image."""
+    """A study folder with prompts.csv, images.csv and a real PNG for every image.
+
+    `design` are further keys of that section: policy="adaptive", block_length=5.
+    """
     root.mkdir(parents=True, exist_ok=True)
     tables_of_models = "".join(
         f'[models.{name}]\ncatalogue = "sdxl-turbo"\nsteps = {MODELS[name]}\n' for name in models
@@ -81,7 +86,9 @@ def make_study(
             attention_share=attention_share,
             repeat_share=repeat_share,
             min_viewing_ms=min_viewing_ms,
+            practice_trials=practice_trials,
         )
+        + "".join(f"{key} = {json.dumps(value)}\n" for key, value in design.items())
     )
     folder = StudyFolder(root)
     prompts = make_prompts(n_prompts)
@@ -167,30 +174,3 @@ def admit(store: Store, annotator_id: str, token: str = "") -> str:
     session_id = f"session-of-{annotator_id}"
     store.start_session(session_id, annotator_id, NOW)
     return session_id
-
-
-def simulate_trials(plan: TrialPlan, n_annotators: int, seed: int) -> list[list[Showing]]:
-    """Each annotator's trials when they vote one after another on every trial they are given."""
-    rng = np.random.default_rng(seed)
-    tallies: dict[tuple[str, str], Tally] = {}
-    everyone = []
-    for _ in range(n_annotators):
-        seen: list[Showing] = []
-        for showing in _until_done(plan, seen, tallies, rng):
-            if showing.kind == "main":
-                key = (showing.question_id, showing.pair_id)
-                tally = tallies.get(key, Tally())
-                tallies[key] = Tally(tally.issued + 1, tally.voted + 1)
-            seen.append(showing)
-        everyone.append(seen)
-    return everyone
-
-
-def _until_done(
-    plan: TrialPlan,
-    seen: list[Showing],
-    tallies: dict[tuple[str, str], Tally],
-    rng: np.random.Generator,
-) -> Iterator[Showing]:
-    while (showing := choose_trial(plan, seen, tallies, int(rng.integers(2**63)))) is not None:
-        yield showing

@@ -129,7 +129,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path, content):
 
 @pytest.fixture
 def planned(tmp_path):
-    study = make_study(tmp_path / "study", n_prompts=2).study
+    study = make_study(tmp_path / "study", n_prompts=2, practice_trials=1).study
     prompts = make_prompts(6)
     images = make_images(study, prompts)
     return images, plan_pairs(images, study), plan_checks(images, prompts, study), prompts
@@ -159,6 +159,18 @@ def test_blinded_pairs_lead_to_their_images_and_name_no_model(planned):
             assert shown[right][1] == "plain"
             assert shown[1 - right][1] == wrong
     assert set(blinded["prompt"]) <= set(prompts["prompt"])
+
+
+def test_blinded_pairs_say_role_right_side_and_foil_of_checks_and_of_nothing_else(planned):
+    _images, pairs, checks, prompts = planned
+    names = named(shown_images(pairs, checks), 0)
+    blinded = blind_pairs(pairs, checks, prompts, names, seed=1).set_index("pair_id")
+    main = blinded.loc[pairs["pair_id"], ["question_id", "role", "expected", "foil"]]
+    assert set(main.itertuples(index=False, name=None)) == {("", "main", "", "")}
+    columns = ["question_id", "role", "expected", "foil"]
+    told = blinded.loc[checks["pair_id"], columns].reset_index()
+    pd.testing.assert_frame_equal(told, checks[["pair_id", *columns]], check_dtype=False)
+    assert set(checks["role"]) == {"attention", "practice", "example"}
 
 
 def test_matchup_codes_follow_the_seed_and_not_the_names(planned):

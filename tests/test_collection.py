@@ -47,7 +47,7 @@ def test_opening_writes_pairs_checks_images_store_and_lock(folder):
     pairs = tables.read(folder.pairs_file, tables.PAIRS)
     checks = tables.read(folder.checks_file, tables.CHECKS)
     assert len(pairs) == 18
-    assert len(checks) == 4
+    assert checks["role"].value_counts().to_dict() == {"attention": 4, "example": 1}
     lock = json.loads(folder.lock_file.read_text())
     assert lock["study_sha256"] == folder.study.sha256 == store.study().study_sha256
     assert (lock["evalkit"], lock["locked_at"]) == (__version__, NOW)

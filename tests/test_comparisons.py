@@ -51,12 +51,17 @@ def test_every_side_and_choice_names_the_right_winner():
     assert found["category"].tolist() == ["Animals"] * 8
 
 
-def test_unvoted_trials_and_checks_give_no_comparison():
+def test_unvoted_trials_checks_and_practice_give_no_comparison():
     shown = trials(
-        ("t1", "k1", "a", "main"), ("t2", "k1", "b", "main"), ("t3", "c", "a", "attention")
+        ("t1", "k1", "a", "main"),
+        ("t2", "k1", "b", "main"),
+        ("t3", "c", "a", "attention"),
+        ("t4", "d", "a", "practice"),
+        ("t5", "k1", "b", "repeat"),
     )
-    found = unblind(votes(("t1", "left"), ("t3", "left")), shown, PAIRS, PROMPTS, set())
-    assert found["trial_id"].tolist() == ["t1"]
+    cast = votes(("t1", "left"), ("t3", "left"), ("t4", "right"), ("t5", "left"))
+    found = unblind(cast, shown, PAIRS, PROMPTS, set())
+    assert found.set_index("trial_id")["kind"].to_dict() == {"t1": "main", "t5": "repeat"}
 
 
 def test_simulated_annotators_mark_their_rows():
@@ -89,6 +94,15 @@ def test_a_check_is_passed_on_the_expected_side_only():
     cast = votes(("t0", "left"), ("t1", "left"), ("t2", "right"), ("t3", "tie"))
     answers = attention_answers(cast, shown, checks).set_index("trial_id")["passed"]
     assert answers.to_dict() == {"t0": True, "t1": False, "t2": True, "t3": False}
+
+
+def test_practice_is_no_answered_check():
+    """Its right side is told, and it is there to be failed: it says nothing of who looks."""
+    checks = pd.DataFrame({"pair_id": ["c1", "d1"], "expected": ["a", "a"]})
+    shown = trials(("t1", "d1", "a", "practice"), ("t2", "c1", "a", "attention"))
+    answers = attention_answers(votes(("t1", "right"), ("t2", "left")), shown, checks)
+    assert answers["trial_id"].tolist() == ["t2"]
+    assert answers["passed"].tolist() == [True]
 
 
 HEADER = "annotator_id,prompt_id,question_id,model_a,model_b,winner,left_model\n"

@@ -1,46 +1,60 @@
-"""The open vote database: invite, consent, issue trials, record votes, read them back."""
+"""The open vote database: whoever takes part, trials, votes, and what the coordinator sees."""
 
-import hashlib
-import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 
-from evalkit import tables
-from evalkit.design import choose_trial, planned_length
-from evalkit.errors import StoreError, listed
-from evalkit.store import rows, schema
-from evalkit.store.plan import BlindedStudy, StoredPlan, read_meta, read_plan, write_plan
-from evalkit.store.rows import Annotator, Trial, Vote
+from evalkit.design import Progress, progress
+from evalkit.errors import StoreError
+from evalkit.store import annotators, control, frames, leases, trials, votes
+from evalkit.store.annotators import Annotator, sha256
+from evalkit.store.connect import Connections
+from evalkit.store.meta import read_values, write_meta
+from evalkit.store.plan import (
+    BlindedStudy,
+    Standing,
+    StoredPlan,
+    clear_plan,
+    read_plan,
+    with_entry,
+    write_plan,
+)
+from evalkit.store.tallies import TallyReader
+from evalkit.store.trials import Example, Trial
+from evalkit.store.votes import Vote
 from evalkit.study import Study
+from evalkit.study_sections import Entry
 
-_BUSY_SECONDS = 30  # how long a writer waits for another
-_FOREIGN = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB)  # no such table, or no SQLite at all
-
-
-class StoreUnavailableError(StoreError):
-    """The database cannot answer now (locked, disk full, gone); the same call may succeed later."""
+_OPEN_CODE = "open_code_sha256"
 
 
 class Store:
-    """An open vote database; safe to share between threads, and between processes by its path."""
+    """An open vote database; safe to share between threads, and between processes by its address.
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-        self._cached: StoredPlan | None = None
+    Each method is one transaction. Times (`now`) are UTC, ISO 8601, with milliseconds. Every method
+    raises StoreUnavailableError where the database cannot answer now; StoreError on an annotator
+    that is unknown.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._known: tuple[StoredPlan, TallyReader] | None = None
+        self._learning = threading.Lock()
+
+    # ---- the study
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._connections.close()
 
     def study(self) -> BlindedStudy:
         """The blinded study as it stands in the database."""
         with self._reading() as connection:
-            return self._plan(connection).study
+            plan, standing, _ = self._current(connection)
+            return with_entry(plan, standing.entry).study
 
     def replace_plan(self, study: Study, pairs: pd.DataFrame) -> None:
         """Put another study and its blinded pairs (`tables.BLINDED_PAIRS`) in place of the old.
@@ -49,55 +63,79 @@ class Store:
         StoreError once a vote exists.
         """
         with self._writing() as connection:
-            if rows.has_votes(connection):
+            if votes.has_votes(connection):
                 raise StoreError(
-                    f"{self._engine.url.database}: holds votes; the study they were given for "
+                    f"{self._connections.name}: holds votes; the study they were given for "
                     "cannot change any more; undo the change, or make a new study"
                 )
-            for table in (schema.trials, schema.sessions, schema.pairs, schema.questions):
-                connection.execute(sa.delete(table))
-            connection.execute(sa.update(schema.annotators).values(consented_at=None))
-            connection.execute(sa.delete(schema.meta))
+            clear_plan(connection)
+            annotators.begin_anew(connection)
             write_plan(connection, study, pairs)
+
+    def entry(self) -> Entry:
+        """Who may begin besides those with a personal link."""
+        with self._reading() as connection:
+            return Standing.read(connection).entry
+
+    def set_entry(self, entry: Entry) -> None:
+        """Change who may begin; those who have begun go on."""
+        with self._writing() as connection:
+            write_meta(connection, "entry", entry.model_dump(mode="json"))
+
+    def set_open_code(self, code: str) -> None:
+        """Keep a hash of the open link's code, in place of any other."""
+        with self._writing() as connection:
+            write_meta(connection, _OPEN_CODE, sha256(code))
+
+    def open_code_is(self, code: str) -> bool:
+        """Whether this is the open link's code; False where there is none."""
+        with self._reading() as connection:
+            return read_values(connection, [_OPEN_CODE]).get(_OPEN_CODE) == sha256(code)
+
+    # ---- annotators
 
     def add_annotator(
         self, annotator_id: str, token: str, now: str, simulated: bool = False
     ) -> None:
         """Invite an annotator; only a hash of the token is stored. StoreError if either exists."""
-        row = {
-            "annotator_id": annotator_id,
-            "token_sha256": _sha256(token),
-            "simulated": simulated,
-            "invited_at": now,
-        }
-        try:
-            with self._writing() as connection:
-                connection.execute(sa.insert(schema.annotators), row)
-        except sa.exc.IntegrityError:
-            raise StoreError(
-                f"annotator {annotator_id}: the id or the token is taken; give new ones"
-            ) from None
+        with self._writing() as connection:
+            annotators.add_annotator(connection, annotator_id, now, token, simulated)
 
     def annotator(self, token: str) -> Annotator | None:
         """The annotator whom the token invites, or None."""
-        table = schema.annotators.c
-        query = sa.select(
-            table.annotator_id, table.simulated, table.invited_at, table.consented_at
-        ).where(table.token_sha256 == _sha256(token))
         with self._reading() as connection:
-            row = connection.execute(query).first()
-        return Annotator(**row._mapping) if row else None
+            return annotators.invited(connection, token)
 
-    def consent(self, annotator_id: str, now: str) -> None:
-        """Record consent; the first time counts. StoreError on an unknown annotator."""
-        table = schema.annotators
+    def admit(self, entry: str, external_id: str | None, annotator_id: str, now: str) -> Annotator:
+        """The annotator who comes by `entry`, "prolific" or "open".
+
+        That of the same external id where there is one, else a new one under `annotator_id`. Raises
+        StudyFullError where no place is free: all are taken by annotators who have finished or were
+        seen within the entry's `reclaim_minutes`. StoreError where the study has another entry.
+        """
         with self._writing() as connection:
-            rows.consented_at(connection, annotator_id)
-            connection.execute(
-                sa.update(table)
-                .where(table.c.annotator_id == annotator_id, table.c.consented_at.is_(None))
-                .values(consented_at=now)
-            )
+            stored = Standing.read(connection).entry
+            return annotators.admit(connection, stored, entry, external_id, annotator_id, now)
+
+    def log_in(self, annotator_id: str, secret: str, now: str) -> None:
+        """Let the secret (of a cookie) lead to the annotator; only a hash of it is stored."""
+        with self._writing() as connection:
+            annotators.log_in(connection, annotator_id, secret, now)
+
+    def logged_in(self, secret: str) -> Annotator | None:
+        """The annotator to whom the secret leads, or None."""
+        with self._reading() as connection:
+            return annotators.logged_in(connection, secret)
+
+    def consent(self, annotator_id: str, now: str, version: str | None = None) -> None:
+        """Record consent to the text of this version; the first time for each version counts."""
+        with self._writing() as connection:
+            annotators.consent(connection, annotator_id, now, version)
+
+    def instructed(self, annotator_id: str, now: str) -> None:
+        """Record that the instructions were read; the first time counts."""
+        with self._writing() as connection:
+            annotators.record_first(connection, annotator_id, "instructed_at", now)
 
     def start_session(
         self,
@@ -107,243 +145,256 @@ class Store:
         viewport_width: int | None = None,
         viewport_height: int | None = None,
         pixel_ratio: float | None = None,
+        screen_width: int | None = None,
+        screen_height: int | None = None,
     ) -> None:
-        """Record the start of a sitting; sizes in CSS pixels, None where there is no window.
-
-        Raises StoreError on an unknown annotator.
-        """
-        row = {
-            "session_id": session_id,
-            "annotator_id": annotator_id,
-            "started_at": now,
-            "viewport_width": viewport_width,
-            "viewport_height": viewport_height,
-            "pixel_ratio": pixel_ratio,
-        }
+        """Record the start of a sitting; sizes in CSS pixels, None where there is no window."""
         with self._writing() as connection:
-            rows.consented_at(connection, annotator_id)
-            connection.execute(sa.insert(schema.sessions), row)
+            annotators.start_session(
+                connection,
+                session_id,
+                annotator_id,
+                now,
+                viewport_width=viewport_width,
+                viewport_height=viewport_height,
+                pixel_ratio=pixel_ratio,
+                screen_width=screen_width,
+                screen_height=screen_height,
+            )
+
+    def withdraw(self, annotator_id: str, now: str) -> int:
+        """Delete the annotator's votes, trials, logins, window sizes and external id.
+
+        Gives the number of votes that stood (0 the second time), which the log says too.
+        """
+        with self._writing() as connection:
+            return control.withdraw(connection, self._plan(connection), annotator_id, now)
+
+    # ---- trials
+
+    def lease_trials(
+        self,
+        annotator_id: str,
+        session_id: str,
+        trial_ids: Sequence[str],
+        now: str,
+        seed: int,
+    ) -> list[Trial]:
+        """The annotator's open trials in order, topped up under `trial_ids` to as many as these.
+
+        Whoever asks at the same time, from another tab or after a restart gets the same ones. A
+        trial keeps its pair from others for the design's `lease_minutes`, anew with each call.
+        Whose lease was over gets it again, unless the pair has its votes by then: that trial is
+        given back and never shown again. [] at the end, which is recorded.
+
+        Raises StoreError before consent, after withdrawal, or on a session that is not the
+        annotator's; AnnotatorBlockedError; StudyPausedError; StudyFullError where somebody else has
+        the place of one who was away too long.
+        """
+        # Whatever vote comes of a lease takes it to the disk: it waits for none.
+        with self._writing(durable=False) as connection:
+            plan, standing, reader = self._current(connection)
+            return leases.lease_trials(
+                connection, plan, standing, reader, annotator_id, session_id, trial_ids, now, seed
+            )
 
     def next_trial(
         self, annotator_id: str, session_id: str, trial_id: str, now: str, seed: int
     ) -> Trial | None:
-        """The annotator's open trial, or the next one issued under `trial_id`; None at the end.
-
-        One transaction: whoever asks at the same time gets the same trial. A trial keeps its pair
-        from other annotators for `rows.LEASE` (`now` is UTC, ISO 8601, milliseconds). Raises
-        StoreError on an unknown annotator, before consent, or on a session that is not the
-        annotator's.
-        """
-        with self._writing() as connection:
-            if rows.consented_at(connection, annotator_id) is None:
-                raise StoreError(f"annotator {annotator_id}: has not consented; record it first")
-            if not rows.has_session(connection, session_id, annotator_id):
-                raise StoreError(f"annotator {annotator_id}: no session {session_id}; start it")
-            plan = self._plan(connection)
-            opened = rows.open_trial(connection, annotator_id)
-            if opened is not None:
-                return rows.trial_of(opened, plan)
-            seen = rows.seen_showings(connection, annotator_id)
-            showing = choose_trial(plan.trials, seen, rows.tallies(connection, now), seed)
-            if showing is None:
-                return None
-            row = {
-                "trial_id": trial_id,
-                "annotator_id": annotator_id,
-                "session_id": session_id,
-                **vars(showing),
-                "position": len(seen) + 1,
-                "issued_at": now,
-            }
-            connection.execute(sa.insert(schema.trials), row)
-            return rows.trial_of(row, plan)
+        """The first of the annotator's open trials, or a new one; see `lease_trials`."""
+        leased = self.lease_trials(annotator_id, session_id, [trial_id], now, seed)
+        return leased[0] if leased else None
 
     def trial(self, trial_id: str) -> Trial | None:
         """The trial of this id, or None."""
-        query = sa.select(schema.trials).where(schema.trials.c.trial_id == trial_id)
         with self._reading() as connection:
-            row = connection.execute(query).first()
-            return rows.trial_of(row._mapping, self._plan(connection)) if row else None
+            row = trials.find_trial(connection, trial_id)
+            return trials.trial_of(row._mapping, self._plan(connection)) if row else None
+
+    def expected_side(self, trial_id: str) -> str | None:
+        """The right side of a practice trial, "left" or "right"; None for any other trial."""
+        with self._reading() as connection:
+            row = trials.find_trial(connection, trial_id)
+            if row is None or row.kind != "practice":
+                return None
+            is_left = self._plan(connection).pairs[row.pair_id].expected == row.left
+            return "left" if is_left else "right"
+
+    def example(self, question_id: str) -> Example | None:
+        """The example that the instructions show for this question, or None."""
+        with self._reading() as connection:
+            return trials.example_of(question_id, self._plan(connection))
+
+    def progress(self, annotator_id: str, now: str) -> Progress:
+        """How far the annotator has come, as far as the plan can say at `now`."""
+        with self._reading() as connection:
+            plan, _, reader = self._current(connection)
+            rows = trials.trials_of(connection, annotator_id)
+            answered = {place for place, row in enumerate(rows) if row.state == "voted"}
+            tallies = reader.read(connection)
+            return progress(plan.trials, trials.showings(rows), answered, tallies)
+
+    # ---- votes
+
+    def record_vote(
+        self,
+        trial_id: str,
+        annotator_id: str,
+        choice: str,
+        response_ms: int,
+        now: str,
+        revision: int = 1,
+        reason: str = "",
+        session_id: str | None = None,
+    ) -> Vote:
+        """The vote as stored: this one, committed before the return, or the one already there.
+
+        The first vote of a revision wins, so that it may be sent again until it is acknowledged.
+        Revision n + 1 corrects n, and only on the trial that the annotator answered last. Raises
+        StoreError on an unknown trial, another annotator's trial, one that was given back, a choice
+        that the question does not offer, or a negative time; AnnotatorBlockedError.
+        """
+        vote = Vote(trial_id, choice, response_ms, now, revision, reason)
+        with self._writing() as connection:
+            plan = self._plan(connection)
+            return votes.record_vote(connection, plan, vote, annotator_id, session_id)
 
     def vote(self, trial_id: str) -> Vote | None:
         """The vote on this trial as it stands now, or None."""
         with self._reading() as connection:
-            return rows.stored_vote(connection, trial_id)
+            revisions = votes.votes_on(connection, trial_id)
+            return revisions[-1] if revisions else None
 
-    def record_vote(
-        self, trial_id: str, annotator_id: str, choice: str, response_ms: int, now: str
-    ) -> Vote:
-        """The vote as stored: this one, committed before the return, or the one already there.
-
-        The first vote on a trial wins, so that a vote may be sent again until it is acknowledged.
-        Raises StoreError on an unknown trial, another annotator's trial, a choice that the question
-        does not offer, or a negative time.
-        """
-        query = sa.select(schema.trials.c.annotator_id, schema.trials.c.question_id).where(
-            schema.trials.c.trial_id == trial_id
-        )
-        with self._writing() as connection:
-            trial = connection.execute(query).first()
-            if trial is None or trial.annotator_id != annotator_id:
-                raise StoreError(f"trial {trial_id}: not a trial of annotator {annotator_id}")
-            stored = rows.stored_vote(connection, trial_id)
-            if stored is not None:
-                return stored
-            offered = self._plan(connection).study.question(trial.question_id).choices
-            if choice not in offered:
-                raise StoreError(
-                    f'trial {trial_id}: choice "{choice}"; the question offers {listed(offered)}'
-                )
-            if response_ms < 0:
-                raise StoreError(f"trial {trial_id}: response_ms = {response_ms}; at least 0")
-            vote = Vote(trial_id, choice, response_ms, now, revision=1)
-            connection.execute(sa.insert(schema.votes), vars(vote))
-        return vote
-
-    def progress(self, annotator_id: str, now: str) -> tuple[int, int]:
-        """Votes given and trials in all, as far as the plan can say at `now`."""
+    def last_vote_at(self, annotator_id: str) -> str | None:
+        """When the annotator last answered a trial (a correction is no new answer); None before."""
         with self._reading() as connection:
-            seen = rows.seen_showings(connection, annotator_id)
-            waiting = rows.open_trial(connection, annotator_id) is not None
-            plan, tallies = self._plan(connection), rows.tallies(connection, now)
-            return len(seen) - waiting, planned_length(plan.trials, seen, tallies)
+            return votes.last_vote_at(connection, annotator_id)
 
     def has_votes(self) -> bool:
         """Whether there is any vote."""
         with self._reading() as connection:
-            return rows.has_votes(connection)
+            return votes.has_votes(connection)
+
+    # ---- the coordinator
+
+    def block(self, annotator_id: str, reason: str, now: str) -> None:
+        """Keep the annotator from trials and votes until they are unblocked."""
+        with self._writing() as connection:
+            control.block(connection, annotator_id, reason, now)
+
+    def unblock(self, annotator_id: str, now: str) -> None:
+        """Let a blocked annotator go on."""
+        with self._writing() as connection:
+            control.unblock(connection, annotator_id, now)
+
+    def pause(self, reason: str, now: str) -> None:
+        """Give nobody a trial until `resume`; votes on trials given before are still taken."""
+        with self._writing() as connection:
+            control.pause(connection, reason, now)
+
+    def resume(self, now: str) -> None:
+        """End the pause."""
+        with self._writing() as connection:
+            control.resume(connection, now)
+
+    def paused(self) -> dict[str, str] | None:
+        """Since when ("at") and why ("reason") the study is paused; None where it goes on."""
+        with self._reading() as connection:
+            paused = Standing.read(connection).paused
+            return None if paused is None else dict(paused)
+
+    def note(
+        self, now: str, actor: str, event: str, detail: str = "", annotator_id: str | None = None
+    ) -> None:
+        """Write into the log; `actor` is "annotator", "coordinator" or "app"."""
+        with self._writing() as connection:
+            control.note(connection, now, actor, event, detail, annotator_id)
+
+    # ---- as tables
+
+    def pairs(self) -> pd.DataFrame:
+        """Pairs and checks (`tables.BLINDED_PAIRS`) in the order in which the database has them."""
+        return self._frame(frames.pairs_frame)
 
     def trials(self) -> pd.DataFrame:
         """All trials (`tables.TRIALS`) in the order they were issued."""
-        table = schema.trials
-        order = (table.c.issued_at, table.c.annotator_id, table.c.position)
-        return tables.check(self._frame(sa.select(table).order_by(*order)), tables.TRIALS, "trials")
+        return self._frame(frames.trials_frame)
 
     def votes(self) -> pd.DataFrame:
         """The votes as they stand (`tables.VOTES`): the last revision of each, in order of time."""
-        votes = schema.votes
-        later = votes.alias("later")
-        last = ~sa.exists().where(
-            later.c.trial_id == votes.c.trial_id, later.c.revision > votes.c.revision
-        )
-        query = sa.select(votes).where(last).order_by(votes.c.created_at, votes.c.trial_id)
-        return tables.check(self._frame(query), tables.VOTES, "votes")
+        return self._frame(frames.votes_frame)
+
+    def vote_keys(self) -> pd.DataFrame:
+        """Columns trial_id, revision, simulated: a row per vote and per correction of one."""
+        return self._frame(frames.vote_keys_frame)
+
+    def withdrawn_votes(self) -> int:
+        """How many votes and corrections annotators had deleted, as the log says."""
+        with self._reading() as connection:
+            return control.withdrawn_votes(connection)
 
     def annotators(self) -> pd.DataFrame:
-        """Columns annotator_id, simulated, consented_at (empty before), n_trials, n_votes."""
-        who, trials, votes = schema.annotators, schema.trials, schema.votes
-        query = (
-            sa.select(
-                who.c.annotator_id,
-                who.c.simulated,
-                who.c.consented_at,
-                sa.func.count(trials.c.trial_id).label("n_trials"),
-                sa.func.count(votes.c.trial_id).label("n_votes"),
-            )
-            .select_from(who.outerjoin(trials).outerjoin(votes, rows.first_vote()))
-            .group_by(who.c.annotator_id, who.c.simulated, who.c.consented_at)
-            .order_by(who.c.invited_at, who.c.annotator_id)
-        )
-        return self._frame(query)
+        """A row per annotator, in the order they were invited.
+
+        Columns annotator_id, simulated, entry, external_id, the times invited_at, consented_at,
+        finished_at, last_seen_at, withdrawn_at, blocked_at (empty before), blocked_reason; n_trials,
+        n_votes without practice, n_practice (practice trials answered).
+        """
+        return self._frame(frames.annotators_frame)
+
+    def pair_votes(self) -> pd.DataFrame:
+        """Columns question_id, pair_id, matchup, wanted, voted, open: a row per question and pair.
+
+        `open` may count leases that are over and that nobody asked about since.
+        """
+        wanted = self.study().design.votes_per_pair
+        return self._frame(lambda connection: frames.pair_votes_frame(connection, wanted))
+
+    def open_leases(self, now: str) -> pd.DataFrame:
+        """Columns annotator_id, trial_id, issued_at, lease_until of leases that hold at `now`."""
+        return self._frame(lambda connection: frames.open_leases_frame(connection, now))
+
+    def checks(self) -> pd.DataFrame:
+        """Columns pair_id, question_id, role, expected ("a" or "b"), foil of all checks."""
+        return self._frame(frames.checks_frame)
+
+    def sessions(self) -> pd.DataFrame:
+        """Columns session_id, annotator_id, started_at and the sizes of window and screen."""
+        return self._frame(frames.sessions_frame)
+
+    def log(self) -> pd.DataFrame:
+        """Columns number, at, actor, annotator_id (empty where it is nobody's), event, detail."""
+        return self._frame(frames.log_frame)
+
+    # ---- transactions
 
     def _plan(self, connection: sa.Connection) -> StoredPlan:
-        cached = self._cached  # other threads may replace it meanwhile
-        if cached is None or cached.study.plan_id != read_meta(connection, "plan_id"):
-            cached = self._cached = read_plan(connection)
-        return cached
+        return self._current(connection)[0]
 
-    def _frame(self, query: sa.Select) -> pd.DataFrame:
+    def _current(self, connection: sa.Connection) -> tuple[StoredPlan, Standing, TallyReader]:
+        """The plan and its tallies, read anew only where another plan was put in place."""
+        standing = Standing.read(connection)
+        known = self._known  # other threads may replace it meanwhile
+        if known is None or known[0].study.plan_id != standing.plan_id:
+            with self._learning:
+                plan = read_plan(connection)
+                known = self._known = (plan, TallyReader(plan.trials))
+        return known[0], standing, known[1]
+
+    def _frame(self, read: Callable[[sa.Connection], pd.DataFrame]) -> pd.DataFrame:
         with self._reading() as connection:
-            result = connection.execute(query)
-            return pd.DataFrame(result.all(), columns=list(result.keys()))
+            return read(connection)
 
     @contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _translated(self._engine), self._engine.connect() as connection:
+        with self._connections.reading() as connection:
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[sa.Connection]:
-        with _translated(self._engine), self._engine.connect() as plain:
-            connection = plain.execution_options(evalkit_write=True)
-            with connection.begin():
-                yield connection
+    def _writing(self, durable: bool = True) -> Iterator[sa.Connection]:
+        with self._connections.writing(self._forget, durable) as connection:
+            yield connection
 
-
-def create_store(path: Path, study: Study, pairs: pd.DataFrame) -> Store:
-    """A new vote database for the study and its blinded pairs (`tables.BLINDED_PAIRS`).
-
-    Raises StoreError where the file exists.
-    """
-    if path.exists():
-        raise StoreError(f"{path}: exists already; votes are never overwritten; move it away")
-    store = Store(_engine(path))
-    with store._writing() as connection:
-        schema.metadata.create_all(connection)
-        write_plan(connection, study, pairs)
-    return store
-
-
-def open_store(path: Path) -> Store:
-    """The vote database at `path`; StoreError where it is missing or of another schema.
-
-    StoreUnavailableError where it is locked or cannot be read now.
-    """
-    if not path.is_file():
-        raise StoreError(f"{path}: no vote database; start the study with: evalkit serve")
-    store = Store(_engine(path))
-    try:
-        with store._engine.connect() as connection:
-            version = read_meta(connection, "schema_version")
-    except (sa.exc.DatabaseError, KeyError) as error:
-        store.close()
-        if isinstance(error, KeyError) or error.orig.sqlite_errorcode in _FOREIGN:
-            raise StoreError(f"{path}: not a vote database of evalkit; move it away") from None
-        raise _unavailable(path, error) from error
-    if version != schema.SCHEMA_VERSION:
-        store.close()
-        raise StoreError(
-            f"{path}: schema {version}, this evalkit reads {schema.SCHEMA_VERSION}; "
-            "use the evalkit version that made it"
-        )
-    return store
-
-
-def _engine(path: Path) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_SECONDS}
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver would begin transactions late, unlocked
-        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {setting}")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        writes = connection.get_execution_options().get("evalkit_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-@contextmanager
-def _translated(engine: sa.Engine) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.IntegrityError:
-        raise
-    except sa.exc.DatabaseError as error:
-        raise _unavailable(engine.url.database, error) from error
-
-
-def _unavailable(path: Path | str | None, error: sa.exc.DatabaseError) -> StoreUnavailableError:
-    return StoreUnavailableError(
-        f"{path}: the vote database does not answer now ({error.orig}); close what else uses it, "
-        "make room on the disk or restore the file, then try again"
-    )
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    def _forget(self) -> None:
+        """A transaction that was not committed may have read what it changed itself."""
+        self._known = None

@@ -1,0 +1,180 @@
+"""Connections to a vote database: reading, writing one at a time; SQLite and PostgreSQL alike.
+
+All that differs between the two stands here (the SQL itself is the same).
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from evalkit.errors import StoreError
+from evalkit.store.address import Address, described, server_url, without_secrets
+from evalkit.store.refusals import StoreUnavailableError
+
+BUSY_SECONDS = 30  # how long a writer waits for another
+_CONNECT_SECONDS = 10  # how long a server may take to answer at all
+_WRITERS = 0x6576616C6B6974  # names the lock that writers take in turn: "evalkit"
+_IN_TURN = sa.select(sa.func.pg_advisory_xact_lock(_WRITERS))
+_IN_TURN_UNSYNCED = _IN_TURN.add_columns(sa.func.set_config("synchronous_commit", "off", True))
+_POOL = {"pool_size": 5, "max_overflow": 35, "pool_timeout": BUSY_SECONDS}
+# Faults of ours or of what was given; every other error of a database may pass.
+_LASTING = (sa.exc.ProgrammingError, sa.exc.DataError, sa.exc.NotSupportedError)
+
+
+class Connections:
+    """Connections to the database at one address; safe to share between threads.
+
+    `writing` is serialised over all threads and processes: what a transaction reads stays true
+    until it is committed. `create` lets SQLite make a file that is not there.
+    """
+
+    def __init__(self, address: Address, create: bool = False) -> None:
+        self.name = described(address)
+        self._address = address
+        self._writers = threading.Lock()
+        self.is_server = not isinstance(address, Path)
+        self.engine = _server(str(address)) if self.is_server else _file(Path(address), create)
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that writes nothing."""
+        with self._translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(
+        self, failed: Callable[[], None] = lambda: None, durable: bool = True
+    ) -> Iterator[sa.Connection]:
+        """A transaction that no other writer runs beside, on the disk when the block is left.
+
+        Without `durable` it is visible to all then, and reaches the disk with the next one that is
+        durable: a loss of power may take it back, the end of a process does not. `failed` is called
+        before the next writer begins, where it ended otherwise than by a commit or a refusal.
+        """
+        # Threads of one process queue here, where waiting costs nothing.
+        if not self._writers.acquire(timeout=BUSY_SECONDS):
+            raise self._unavailable("another writer does not come to its end")
+        try:
+            with self._translated(), self.engine.connect() as plain:
+                connection = plain.execution_options(evalkit_write=True, evalkit_durable=durable)
+                with connection.begin():
+                    if self.is_server:
+                        connection.execute(_IN_TURN if durable else _IN_TURN_UNSYNCED)
+                    yield connection
+        except BaseException as error:
+            if not isinstance(error, StoreError) or isinstance(error, StoreUnavailableError):
+                failed()
+            raise
+        finally:
+            self._writers.release()
+
+    def tables(self) -> set[str]:
+        """The names of the tables that the database holds."""
+        with self._translated():
+            return set(sa.inspect(self.engine).get_table_names())
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.IntegrityError:
+            raise
+        except sa.exc.DataError as error:
+            raise StoreError(f"{self.name}: cannot hold what was given ({error.orig})") from error
+        except _LASTING:
+            raise
+        except sa.exc.DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+                raise StoreError(
+                    f"{self.name}: not a vote database of evalkit; move it away"
+                ) from None
+            raise self._unavailable(str(error.orig)) from error
+        except sa.exc.TimeoutError as error:
+            raise self._unavailable("all connections are in use") from error
+
+    def _unavailable(self, why: str) -> StoreUnavailableError:
+        said = without_secrets(" ".join(why.split()), self._address)
+        return StoreUnavailableError(
+            f"{self.name}: the vote database does not answer now ({said}); "
+            + (
+                "see that its server runs, that it can be reached and that its disk has room, "
+                if self.is_server
+                else "close what else uses it, make room on the disk or restore the file, "
+            )
+            + "then try again"
+        )
+
+
+def _file(path: Path, create: bool) -> sa.Engine:
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool, **_POOL)
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, record: Any) -> None:
+        connection.isolation_level = None  # the driver would begin transactions late, unlocked
+        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {setting}")
+        record.info["file"] = _identity(path)
+
+    @sa.event.listens_for(engine, "checkout")
+    def _same_file(_connection: sqlite3.Connection, record: Any, _proxy: Any) -> None:
+        # A vote written into a file that was moved away or replaced would be lost.
+        if record.info["file"] != _identity(path):
+            raise sa.exc.DisconnectionError
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        options = connection.get_execution_options()
+        writes = options.get("evalkit_write", False)
+        if writes:
+            synchronous = "FULL" if options["evalkit_durable"] else "NORMAL"
+            connection.exec_driver_sql(f"PRAGMA synchronous={synchronous}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _server(address: str) -> sa.Engine:
+    settings = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": 1000 * BUSY_SECONDS}
+    url = server_url(address)
+    given = {name: value for name, value in settings.items() if name not in url.query}
+    try:
+        engine = sa.create_engine(url, connect_args=given, pool_pre_ping=True, **_POOL)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"{described(address)}: votes on a PostgreSQL server need {error.name}, which is not "
+            'installed; run: pip install "evalkit[postgres]"'
+        ) from None
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
+            cursor.execute("SELECT current_setting('synchronous_commit')")
+            # Other settings wait for this disk, or for more than it; they stay as they are.
+            if cursor.fetchone() == ("off",):
+                cursor.execute("SET synchronous_commit = on")
+        connection.commit()
+
+    return engine
