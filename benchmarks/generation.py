@@ -7,7 +7,6 @@ and adds them to RESULTS.md.
 import argparse
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
@@ -15,9 +14,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import cpu, gpu
+from benchmarks.results import RESULTS, add_section
 from evalkit.pipelines.timing import hardware
 
-RESULTS = Path(__file__).parent / "RESULTS.md"
 ROUNDS = 3
 
 
@@ -58,15 +57,8 @@ def _write(lines: list[str], load: float, results: Path) -> None:
     if found["cuda"]:
         machine += f"; driver {found['driver']}, CUDA {found['cuda']}"
     used = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    head = [
-        f"## {datetime.now(UTC):%Y-%m-%d}",
-        "",
-        f"{machine}; Python {found['python']}; {used}; load before: {load:.1f}",
-    ]
-    text = "\n".join(["", *head, "", *lines, ""])
-    print(text)
-    with results.open("a", encoding="utf-8") as stream:
-        stream.write(text)
+    where = f"{machine}; Python {found['python']}; {used}; load before: {load:.1f}"
+    add_section(where, lines, results)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,23 @@ from evalkit.blinding import Treatment, blind_pairs, public_png, shown_images
 from evalkit.design import plan_checks, plan_pairs
 from evalkit.errors import StudyError
 from evalkit.files import file_sha256, write_bytes
-from evalkit.lock import has_votes, is_unchanged, require_unchanged, study_images, write_lock
-from evalkit.store import Store, create_store, open_store
+from evalkit.lock import (
+    has_votes,
+    is_unchanged,
+    open_votes,
+    require_unchanged,
+    study_images,
+    write_lock,
+)
+from evalkit.store import Store, create_store, store_exists
+from evalkit.store.upgrade import Upgrade, upgrade_store
 from evalkit.study_folder import StudyFolder
 
 _TOKEN_BYTES = 16
+# What Prolific fills in, as its settings show it.
+_PROLIFIC = "&".join(
+    f"{name}={{{{%{name}%}}}}" for name in ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")
+)
 _READERS = 16  # threads: the images may lie on an object store
 
 
@@ -30,19 +42,18 @@ def open_collection(folder: StudyFolder, now: str) -> Store:
     """
     if has_votes(folder):
         require_unchanged(folder)
-    elif not (folder.store_file.is_file() and is_unchanged(folder)):
+    elif not (store_exists(folder.store_address) and is_unchanged(folder)):
         _make_collection(folder)
         write_lock(folder, now)
-    return open_store(folder.store_file)
+    store = open_votes(folder)
+    if store.entry() != folder.study.entry:
+        store.set_entry(folder.study.entry)
+    return store
 
 
 def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
     """Links for `n` new annotators, `URL/?token=...`; only a hash of each token is kept."""
-    if not url.startswith(("http://", "https://")):
-        raise StudyError(
-            f'invite: --url "{url}"; allowed is an address that begins with http:// or https://; '
-            "give the one under which annotators reach this machine"
-        )
+    _require_web_address(url)
     store = open_collection(folder, now)
     links = []
     for _ in range(n):
@@ -50,6 +61,42 @@ def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
         store.add_annotator(secrets.token_hex(8), token, now)
         links.append(f"{url.rstrip('/')}/?token={token}")
     return links
+
+
+def open_link(folder: StudyFolder, now: str, url: str) -> str:
+    """The one link for all: the address to give to Prolific, or the study's open link.
+
+    Of an open link's code only a hash is kept, so each call makes a new one, and closes the one
+    before. Raises StudyError where the study has personal links only.
+    """
+    _require_web_address(url)
+    kind = folder.study.entry.kind
+    if kind == "personal":
+        raise StudyError(
+            f'{folder.root / "study.toml"}: entry.kind = "personal", so there is no link for all; '
+            'write kind = "open" or kind = "prolific" there, or invite without --open'
+        )
+    store = open_collection(folder, now)
+    if kind == "prolific":
+        return f"{url.rstrip('/')}/?{_PROLIFIC}"
+    code = secrets.token_urlsafe(_TOKEN_BYTES)
+    store.set_open_code(code)
+    return f"{url.rstrip('/')}/?open={code}"
+
+
+def _require_web_address(url: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise StudyError(
+            f'invite: --url "{url}"; allowed is an address that begins with http:// or https://; '
+            "give the one under which annotators reach this machine"
+        )
+
+
+def upgrade_votes(folder: StudyFolder, now: str) -> Upgrade:
+    """Bring a vote database of an older evalkit to the schema of this one; every vote stays."""
+    has_checks = folder.checks_file.is_file()
+    checks = tables.read(folder.checks_file, tables.CHECKS) if has_checks else tables.CHECKS.empty()
+    return upgrade_store(folder.store_address, folder.study, checks, now)
 
 
 def _make_collection(folder: StudyFolder) -> None:
@@ -105,10 +152,10 @@ def _hash_of(file: Path) -> str | None:
 
 
 def _store_plan(folder: StudyFolder, blinded: pd.DataFrame) -> None:
-    if not folder.store_file.is_file():
-        create_store(folder.store_file, folder.study, blinded).close()
+    if not store_exists(folder.store_address):
+        create_store(folder.store_address, folder.study, blinded).close()
         return
-    store = open_store(folder.store_file)
+    store = open_votes(folder)
     try:
         store.replace_plan(folder.study, blinded)
     finally:

@@ -57,13 +57,13 @@ def run_demo(path: Path, now: str, interactive: bool, port: int) -> None:
 
 def vote_yourself(demo: StudyFolder, now: str, port: int) -> None:
     """Serve the demo's images as a study of the reader's own, until Ctrl-C; then report on it."""
-    from study_app.server import serve
+    from study_app.workers import serve
 
     own = _own_study(demo)
     store = open_collection(own, now=now)
     [link] = invite(own, 1, now=now, url=f"http://localhost:{port}")
     console.print(f"6. Your turn: vote at {link}\n   Ctrl-C here ends it and writes your report.")
-    serve(own.store_file, own.blinded, port=port)
+    serve(own.store_address, own.blinded, own.received, port=port)
     if store.votes().empty:
         console.print("   No votes, so no report.")
         return

@@ -8,7 +8,7 @@ import pandas as pd
 from evalkit import __version__
 from evalkit.errors import StudyError
 from evalkit.files import write_json
-from evalkit.store import open_store
+from evalkit.store import Store, described, name_sha256, open_store, store_exists
 from evalkit.study_folder import StudyFolder
 
 _PROMPT_COLUMNS = ["prompt_id", "prompt", "category", "challenge", "input_sha256"]
@@ -45,7 +45,7 @@ def require_unchanged(folder: StudyFolder) -> None:
     Whoever adds, shows or counts votes calls this first. The image files are not looked at: votes
     rest on the public images, which were made from them once.
     """
-    if not folder.lock_file.is_file() and not folder.store_file.is_file():
+    if not folder.lock_file.is_file() and not store_exists(folder.store_address):
         raise StudyError(
             f"{folder.root}: no votes yet; invite annotators with: evalkit invite {folder.root}, "
             f"and collect votes with: evalkit serve {folder.root}"
@@ -63,18 +63,44 @@ def has_votes(folder: StudyFolder) -> bool:
 
     Raises StudyError where the vote database that the lock was written with is gone.
     """
-    if not folder.store_file.is_file():
+    address = folder.store_address
+    if not store_exists(address):
         if folder.lock_file.is_file():
+            name = described(address) if isinstance(address, str) else address.name
             raise StudyError(
-                f"{folder.root}: lock.json is there, and {folder.store_file.name} with the votes "
-                "is not; put it back (or its name in study.toml), or remove lock.json to begin anew"
+                f"{folder.root}: lock.json is there, and {name} with the votes is not; put it "
+                "back (or its name in study.toml), or remove lock.json to begin anew"
             )
         return False
-    store = open_store(folder.store_file)
+    store = open_votes(folder)
     try:
         return store.has_votes()
     finally:
         store.close()
+
+
+def open_votes(folder: StudyFolder) -> Store:
+    """The study's vote database; StoreError where there is none.
+
+    StudyError where the database on a server is another study's. A file needs no such look: it
+    lies in the study's own folder.
+    """
+    store = open_store(folder.store_address)
+    if isinstance(folder.store_address, str):
+        try:
+            _require_own(folder, store)
+        except BaseException:
+            store.close()
+            raise
+    return store
+
+
+def _require_own(folder: StudyFolder, store: Store) -> None:
+    if store.study().name_sha256 != name_sha256(folder.study):
+        raise StudyError(
+            f"{described(folder.store_address)}: is the vote database of another study; give "
+            f'"{folder.study.name}" a database of its own'
+        )
 
 
 def study_images(folder: StudyFolder) -> pd.DataFrame:

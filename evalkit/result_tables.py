@@ -18,8 +18,7 @@ from evalkit.analysis import (
 from evalkit.comparisons import attention_answers, read_imported, unblind
 from evalkit.errors import StudyError, first_line, listed
 from evalkit.files import write_json
-from evalkit.lock import require_unchanged
-from evalkit.store import open_store
+from evalkit.lock import open_votes, require_unchanged
 from evalkit.study_folder import StudyFolder
 
 _TABLES = {
@@ -38,7 +37,7 @@ def analyze_study(folder: StudyFolder) -> dict[str, pd.DataFrame]:
     the first vote, where the study has changed since, or where images lack a score.
     """
     require_unchanged(folder)
-    store = open_store(folder.store_file)
+    store = open_votes(folder)
     trials, votes, annotators = store.trials(), store.votes(), store.annotators()
     if votes.empty:
         raise StudyError(

@@ -79,7 +79,12 @@ def _sit(
         choice = vote(population, values[trial.left], values[right], rng, tie_offered=offered)
         clock += timedelta(milliseconds=choice.response_ms)
         store.record_vote(
-            trial.trial_id, annotator_id, choice.choice, choice.response_ms, _stamp(clock)
+            trial.trial_id,
+            annotator_id,
+            choice.choice,
+            choice.response_ms,
+            _stamp(clock),
+            session_id=session_id,
         )
     raise AssertionError("a simulated annotator never finished")
 

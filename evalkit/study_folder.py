@@ -82,9 +82,25 @@ class StudyFolder:
         return self.root / "lock.json"
 
     @property
+    def store_address(self) -> Path | str:
+        """The vote database: a file of the folder, or the address of one on a PostgreSQL server."""
+        store = self.study.store
+        return store if store.startswith("postgresql://") else self.root / store
+
+    @property
     def store_file(self) -> Path:
         """The vote database."""
         return self.root / self.study.store
+
+    @property
+    def received(self) -> Path:
+        """Folder of the journals: a line per vote that arrived, one file per server process."""
+        return self.root / "received"
+
+    @property
+    def check_file(self) -> Path:
+        """What the leak check found, and in which state of the study."""
+        return self.root / "check.json"
 
     @property
     def simulation_file(self) -> Path:

@@ -7,12 +7,21 @@ import streamlit as st
 _PAGE = Path(__file__).parent / "page"
 ICON = str(_PAGE / "icon.svg")
 
-_SCRIPTS = ("outbox.js", "server.js", "session.js")  # joined: a component has one script
+_STYLES = ("session", "card", "trial")
+_SCRIPTS = (  # joined in this order: a component has one script
+    "elements", "outbox", "server", "pictures", "keys", "pace", "lens", "bar", "trial", "card",
+    "cards", "viewing", "withdrawal", "presses", "session",
+)  # fmt: skip
+
+
+def _joined(names: tuple[str, ...], kind: str) -> str:
+    return "\n".join((_PAGE / f"{name}.{kind}").read_text("utf-8") for name in names)
+
 
 # Registered once, at import: a script that registers it would do so at every run.
 session_page = st.components.v2.component(
     "evalkit_session",
-    html=(_PAGE / "session.html").read_text("utf-8"),
-    css=(_PAGE / "session.css").read_text("utf-8"),
-    js="\n".join((_PAGE / name).read_text("utf-8") for name in _SCRIPTS),
+    html=_joined(("session",), "html"),
+    css=_joined(_STYLES, "css"),
+    js=_joined(_SCRIPTS, "js"),
 )

@@ -1,37 +1,62 @@
-"""The one study this process serves: its vote database, its public images, its texts."""
+"""The one study this process serves: its vote database, public images, journal and limits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit.store import Store, open_store
+from evalkit.store import Store, StoreUnavailableError, open_store
+from study_app.journal import Journal
+from study_app.rates import ENTRIES, IMAGES, NOTES, VOTES, Buckets
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How fast an annotator may ask, by what for."""
+
+    votes: Buckets = field(default_factory=lambda: Buckets(VOTES))
+    images: Buckets = field(default_factory=lambda: Buckets(IMAGES))
+    notes: Buckets = field(default_factory=lambda: Buckets(NOTES))
+    entries: Buckets = field(default_factory=lambda: Buckets(ENTRIES))
+
+
+@dataclass
 class Served:
     """What the routes and the page read; nothing here names a model."""
 
     store: Store
     blinded: Path
-    texts: dict[str, Any]
+    journal: Journal
+    limits: Limits = field(default_factory=Limits)
+    last_texts: Mapping[str, Any] = field(default_factory=dict)
+
+    def texts(self) -> Mapping[str, Any]:
+        """The study's texts; while the database is away, those it gave last."""
+        try:
+            self.last_texts = self.store.study().texts
+        except StoreUnavailableError:
+            if not self.last_texts:
+                raise
+        return self.last_texts
 
 
 _current: Served | None = None
 
 
-def open_served(store_path: Path, blinded: Path) -> Served:
+def open_served(store_address: Path | str, blinded: Path, journal: Path) -> Served:
     """Open the study for this process; StoreError where its database is missing.
 
     The connection lives in this module, since any client can clear Streamlit's caches.
     """
     global _current  # one process serves one study
-    store = open_store(store_path)
-    _current = Served(store, blinded, store.study().texts)
-    return _current
+    served = Served(open_store(store_address), blinded, Journal(journal))
+    served.texts()
+    _current = served
+    return served
 
 
 def current() -> Served:
     """The study opened by `open_served`."""
     if _current is None:
-        raise RuntimeError("no study is open; start the app by study_app.server.serve")
+        raise RuntimeError("no study is open; start the app with python -m study_app")
     return _current

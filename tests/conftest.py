@@ -21,3 +21,19 @@ def made(tmp_path_factory):
     for name in ("sdxl", "lcm_sdxl_unet", "lora_sdxl", "scenes_base", "sd_turbo", "filtered_sd"):
         getattr(miniatures, name)(root / name)
     return {path.name: path for path in root.iterdir()}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    """A place for a vote database (`tests.stores.Database`), on a file and on a server."""
+    from tests.stores import Database
+
+    database = Database(request.param, tmp_path)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def store(database):
+    """A vote database with a small study, on a file and on a server."""
+    return database.create()

@@ -85,7 +85,7 @@ def test_opening_again_changes_nothing(folder):
 def test_a_study_changed_before_any_vote_is_made_anew_and_links_still_work(folder):
     (link,) = invite(folder, 1, NOW, "http://localhost:8501")
     token = link.partition("token=")[2]
-    store = open_store(folder.store_file)
+    store = open_store(folder.store_address)
     store.consent(store.annotator(token).annotator_id, NOW)
     old_images = {path.name for path in folder.blinded.iterdir()}
     changed = change(folder, "viewing_size = 64", "viewing_size = 80")
@@ -128,7 +128,7 @@ def test_votes_without_a_lock_are_not_touched(folder):
     with pytest.raises(StudyError, match="lock.json is missing"):
         open_collection(folder, LATER)
     assert sorted(folder.blinded.iterdir()) == public
-    assert len(open_store(folder.store_file).votes()) == 1
+    assert len(open_store(folder.store_address).votes()) == 1
 
 
 def test_missing_images_are_counted(folder):
@@ -140,7 +140,7 @@ def test_missing_images_are_counted(folder):
     (folder.images / images["file_name"].iloc[5]).unlink()
     with pytest.raises(StudyError, match="1 of 18 images are missing"):
         open_collection(folder, NOW)
-    assert not folder.store_file.exists()
+    assert not folder.store_address.exists()
 
 
 def test_a_file_that_is_not_the_listed_image_is_not_made_public(folder):
@@ -196,7 +196,7 @@ def test_every_link_admits_another_annotator(folder):
     annotators = {store.annotator(token).annotator_id for token in tokens}
     assert len(annotators) == 3
     assert set(store.annotators()["annotator_id"]) == annotators
-    assert not any(token.encode() in folder.store_file.read_bytes() for token in tokens)
+    assert not any(token.encode() in folder.store_address.read_bytes() for token in tokens)
 
 
 def test_the_key_stays_outside_what_the_app_reads(folder):
@@ -205,7 +205,7 @@ def test_the_key_stays_outside_what_the_app_reads(folder):
     pairs = tables.read(folder.pairs_file, tables.PAIRS)
     checks = tables.read(folder.checks_file, tables.CHECKS)
     assert set(pairs["model_a"]) | set(pairs["model_b"]) == set(MODELS)
-    store = open_store(folder.store_file)
+    store = open_store(folder.store_address)
     with store._reading() as connection:
         stored = set(store._plan(connection).pairs)
     assert stored == set(pd.concat([pairs["pair_id"], checks["pair_id"]]))
@@ -215,4 +215,4 @@ def test_a_link_needs_an_address(tmp_path):
     folder = make_study(tmp_path / "study")
     with pytest.raises(StudyError, match='--url "localhost"; allowed is an address'):
         invite(folder, 1, NOW, "localhost")
-    assert not folder.store_file.exists()
+    assert not folder.store_address.exists()

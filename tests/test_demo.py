@@ -8,8 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -18,7 +16,7 @@ import pytest
 from evalkit import tables
 from evalkit.demo import QUALITY, QUALITY_SD
 from evalkit.simulate import Population
-from tests.study_server import free_port
+from tests.study_server import StudyAddress, free_port
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +127,6 @@ def read_until(terminal, pattern, seen=""):
     return seen
 
 
-def post(port, path, token, body):
-    request = urllib.request.Request(
-        f"http://localhost:{port}{path}",
-        data=json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
-
-
 def test_on_a_terminal_the_reader_votes_and_gets_a_report(demo):
     folder, _ = demo
     port = free_port()
@@ -147,14 +135,10 @@ def test_on_a_terminal_the_reader_votes_and_gets_a_report(demo):
         command = [sys.executable, "-m", "evalkit.cli", "demo", str(folder), "--port", str(port)]
         os.execve(sys.executable, command, {**os.environ, "COLUMNS": "400"})
     shown = read_until(terminal, r"token=\S+\s[\s\S]*Annotators vote at")
-    token = re.search(r"token=(\S+)", shown).group(1)
-    window = {"viewport_width": 1280, "viewport_height": 720, "pixel_ratio": 1.0}
-    state = post(port, "/session", token, {"consent": True, **window})
-    session_id = state["session_id"]
+    visitor = StudyAddress(port).visitor(re.search(r"token=\S+", shown).group())
+    state = visitor.skip_practice(visitor.begin())
     for choice in ("left", "right", "left", "tie"):
-        time.sleep(0.6)  # the study asks for half a second of looking
-        vote = {"session_id": session_id, "trial_id": state["trial"]["trial_id"]}
-        state = post(port, "/vote", token, {**vote, "choice": choice, "response_ms": 600})
+        state = visitor.vote_on(state, choice)
     os.kill(process, signal.SIGINT)
     shown = read_until(terminal, r"Report of your votes: \S+index.html", shown)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0

@@ -58,7 +58,7 @@ def serve_and_vote(command, folder, study):
             for question in opened.study.questions
             for image_id in images["image_id"]
         }
-        store = open_store(opened.store_file)
+        store = open_store(opened.store_address)
         simulate_sessions(opened, store, utilities, Population(), seed=1, now=NOW)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0

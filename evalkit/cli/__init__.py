@@ -7,11 +7,22 @@ from evalkit.cli.app import app
 from evalkit.errors import EvalkitError
 
 # Each adds its commands to the app; `evalkit --help` lists them in this order.
-from evalkit.cli import study, images, session, results, demo  # isort: skip
+from evalkit.cli import study, images, check, session, coordinator, store, results, demo  # isort: skip
 
 # Libraries are imported inside the commands: `evalkit --help` must answer at once.
 
-__all__ = ["app", "demo", "images", "main", "results", "session", "study"]
+__all__ = [
+    "app",
+    "check",
+    "coordinator",
+    "demo",
+    "images",
+    "main",
+    "results",
+    "session",
+    "store",
+    "study",
+]
 
 
 def main() -> None:

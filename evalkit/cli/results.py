@@ -1,12 +1,15 @@
 """Commands about results: score, analyze, report."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evalkit.cli.app import StudyPath, app, now
 from evalkit.errors import EvalkitError
+
+if TYPE_CHECKING:
+    from evalkit.study_folder import StudyFolder
 
 
 @app.command()
@@ -52,8 +55,23 @@ def analyze(
         folder = open_study(path)
         out = folder.analysis
         results = analyze_study(folder)
+        _say_if_early(folder)
     print("\n".join(win_rate_lines(results["win_rates"])))
     print(f"Tables in {out}")
+
+
+def _say_if_early(folder: "StudyFolder") -> None:
+    """One line where the planned votes are not there yet."""
+    from evalkit.monitoring import early_look
+    from evalkit.store import open_store
+
+    store = open_store(folder.store_address)
+    try:
+        line = early_look(store)
+    finally:
+        store.close()
+    if line is not None:
+        print(line)
 
 
 @app.command()

@@ -1,5 +1,7 @@
 """Commands about annotators' sessions: invite, serve."""
 
+import importlib.util
+import sys
 from typing import Annotated
 
 import typer
@@ -13,12 +15,21 @@ def invite(
     path: StudyPath,
     n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="How many annotators.")] = 1,
     url: Annotated[str, typer.Option(help="Where they reach it.")] = "http://localhost:8501",
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="The one link for all: for Prolific, or a new open link in place of the last.",
+        ),
+    ] = False,
 ) -> None:
-    """Make personal links, one per annotator; each is shown only now."""
-    from evalkit.collection import invite
+    """Make personal links, one per annotator, or the open link; each is shown only now."""
+    from evalkit.collection import invite, open_link
     from evalkit.study_folder import open_study
 
-    for link in invite(open_study(path), n, now=now(), url=url):
+    folder = open_study(path)
+    links = [open_link(folder, now(), url)] if open_ else invite(folder, n, now=now(), url=url)
+    for link in links:
         print(link)
 
 
@@ -27,18 +38,36 @@ def serve(
     path: StudyPath,
     port: Annotated[int, typer.Option(min=1, max=65_535)] = 8501,
     host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from elsewhere.")] = "127.0.0.1",
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes, on this port and the next ones.")
+    ] = 1,
 ) -> None:
     """Start the app in which annotators vote; stop it with Ctrl-C."""
     from evalkit.collection import open_collection
+    from evalkit.leaks import refuse_leaks
     from evalkit.study_folder import open_study
+    from study_app.workers import serve
 
-    try:
-        from study_app.server import serve
-    except ModuleNotFoundError as error:
-        raise EvalkitError(
-            f"serve: the app needs {error.name}, which is not installed; run: "
-            'pip install "evalkit[app]"'
-        ) from None
+    for name in ("streamlit", "uvicorn"):
+        if importlib.util.find_spec(name) is None:
+            raise EvalkitError(
+                f"serve: the app needs {name}, which is not installed; run: "
+                'pip install "evalkit[app]"'
+            )
     folder = open_study(path)
-    open_collection(folder, now=now())
-    serve(folder.store_file, folder.blinded, port=port, host=host)
+    open_collection(folder, now=now()).close()
+    refuse_leaks(folder, now=now(), say=_tell)
+    serve(
+        folder.store_address,
+        folder.blinded,
+        folder.received,
+        port=port,
+        host=host,
+        workers=workers,
+    )
+
+
+def _tell(text: str) -> None:
+    """To somebody who waits at a terminal."""
+    if sys.stderr.isatty():
+        typer.echo(text, err=True)

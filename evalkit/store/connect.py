@@ -30,15 +30,19 @@ class Connections:
     """Connections to the database at one address; safe to share between threads.
 
     `writing` is serialised over all threads and processes: what a transaction reads stays true
-    until it is committed. `create` lets SQLite make a file that is not there.
+    until it is committed. Of SQLite, `create` makes a file that is not there, and `rebuild` lets
+    tables be put in the place of those that rows refer to, unchecked.
     """
 
-    def __init__(self, address: Address, create: bool = False) -> None:
+    def __init__(self, address: Address, create: bool = False, rebuild: bool = False) -> None:
         self.name = described(address)
         self._address = address
         self._writers = threading.Lock()
         self.is_server = not isinstance(address, Path)
-        self.engine = _server(str(address)) if self.is_server else _file(Path(address), create)
+        if self.is_server:
+            self.engine = _server(str(address))
+        else:
+            self.engine = _file(Path(address), "rwc" if create else "rw", not rebuild)
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
@@ -114,8 +118,9 @@ class Connections:
         )
 
 
-def _file(path: Path, create: bool) -> sa.Engine:
-    uri = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+def _file(path: Path, mode: str, foreign_keys: bool) -> sa.Engine:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    settings = ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={int(foreign_keys)}")
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
@@ -125,7 +130,7 @@ def _file(path: Path, create: bool) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, record: Any) -> None:
         connection.isolation_level = None  # the driver would begin transactions late, unlocked
-        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for setting in settings:
             connection.execute(f"PRAGMA {setting}")
         record.info["file"] = _identity(path)
 

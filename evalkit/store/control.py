@@ -13,7 +13,6 @@ from evalkit.store.trials import trials_of
 from evalkit.store.votes import last_votes
 
 _PAUSED = "paused"
-_DELETED = "{votes} votes deleted, and {corrections} corrections of them"
 
 
 def note(
@@ -80,7 +79,9 @@ def withdraw(connection: sa.Connection, plan: StoredPlan, annotator_id: str, now
             change_matchup(connection, row.question_id, matchup, row.left, choice, by=-1)
     corrections = _delete(connection, annotator_id) - len(votes)
     set_annotator(connection, annotator_id, withdrawn_at=now, external_id=None)
-    deleted = _DELETED.format(votes=len(votes), corrections=corrections)
+    deleted = f"{len(votes)} votes deleted"
+    if corrections:
+        deleted += f" and {corrections} corrections"
     note(connection, now, "annotator", "withdraw", deleted, annotator_id)
     return len(votes)
 

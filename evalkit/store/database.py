@@ -325,7 +325,7 @@ class Store:
         return self._frame(frames.votes_frame)
 
     def vote_keys(self) -> pd.DataFrame:
-        """Columns trial_id, revision, simulated: a row per vote and per correction of one."""
+        """Columns trial_id, revision, created_at, simulated: a row per vote and per correction."""
         return self._frame(frames.vote_keys_frame)
 
     def withdrawn_votes(self) -> int:
@@ -337,8 +337,8 @@ class Store:
         """A row per annotator, in the order they were invited.
 
         Columns annotator_id, simulated, entry, external_id, the times invited_at, consented_at,
-        finished_at, last_seen_at, withdrawn_at, blocked_at (empty before), blocked_reason; n_trials,
-        n_votes without practice, n_practice (practice trials answered).
+        finished_at, last_seen_at, withdrawn_at, blocked_at (empty before), blocked_reason;
+        n_trials, n_votes without practice, n_practice (practice trials answered).
         """
         return self._frame(frames.annotators_frame)
 

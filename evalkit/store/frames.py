@@ -30,9 +30,10 @@ def votes_frame(connection: sa.Connection) -> pd.DataFrame:
 
 
 def vote_keys_frame(connection: sa.Connection) -> pd.DataFrame:
-    """Columns trial_id, revision, simulated: a row per vote and per correction, in no order."""
+    """See `Store.vote_keys`; in no order."""
     votes, trials, who = schema.votes, schema.trials, schema.annotators
-    query = sa.select(votes.c.trial_id, votes.c.revision, who.c.simulated).select_from(
+    columns = (votes.c.trial_id, votes.c.revision, votes.c.created_at, who.c.simulated)
+    query = sa.select(*columns).select_from(
         votes.join(trials, trials.c.trial_id == votes.c.trial_id).join(
             who, who.c.annotator_id == trials.c.annotator_id
         )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import sqlalchemy as sa
 
 from evalkit.errors import StoreError, listed
 from evalkit.files import part_name
@@ -69,7 +70,8 @@ def open_store(address: Address) -> Store:
     """
     connections = open_connections(address)
     try:
-        version = stored_version(connections)
+        with connections.reading() as connection:
+            version = stored_version(connection, connections.name)
         if version < schema.SCHEMA_VERSION:
             raise StoreError(
                 f"{connections.name}: schema {version} of an older evalkit, this one reads "
@@ -87,12 +89,12 @@ def open_store(address: Address) -> Store:
     return Store(connections)
 
 
-def open_connections(address: Address) -> Connections:
+def open_connections(address: Address, rebuild: bool = False) -> Connections:
     """Connections to a vote database of any schema; StoreError where there is none."""
     missing = f"{described(address)}: no vote database; start the study with: evalkit serve"
     if isinstance(address, Path) and not address.is_file():
         raise StoreError(missing)
-    connections = Connections(address)
+    connections = Connections(address, rebuild=rebuild)
     try:
         if not _is_ours(connections):
             raise StoreError(missing)
@@ -102,12 +104,11 @@ def open_connections(address: Address) -> Connections:
     return connections
 
 
-def stored_version(connections: Connections) -> int:
-    """The schema of the database."""
-    with connections.reading() as connection:
-        version = read_values(connection, ["schema_version"]).get("schema_version")
+def stored_version(connection: sa.Connection, name: str) -> int:
+    """The schema of the database, which errors call by this name."""
+    version = read_values(connection, ["schema_version"]).get("schema_version")
     if not isinstance(version, int):
-        raise StoreError(f"{connections.name}: not a vote database of evalkit; move it away")
+        raise StoreError(f"{name}: not a vote database of evalkit; move it away")
     return version
 
 

@@ -36,10 +36,10 @@ annotators = sa.Table(
     sa.Column("annotator_id", sa.Text, primary_key=True),
     sa.Column("token_sha256", sa.Text, unique=True),  # of a personal link
     sa.Column("simulated", sa.Boolean, nullable=False),
-    sa.Column("entry", sa.Text, nullable=False),
-    sa.Column("external_id", sa.Text, unique=True),  # Prolific's
     sa.Column("invited_at", sa.Text, nullable=False),
     sa.Column("consented_at", sa.Text),
+    sa.Column("entry", sa.Text, nullable=False),
+    sa.Column("external_id", sa.Text, unique=True),  # Prolific's
     sa.Column("consent_version", sa.Text),
     sa.Column("instructed_at", sa.Text),
     sa.Column("finished_at", sa.Text),
@@ -65,9 +65,9 @@ sessions = sa.Table(
     sa.Column("started_at", sa.Text, nullable=False),
     sa.Column("viewport_width", sa.Integer),  # CSS pixels
     sa.Column("viewport_height", sa.Integer),  # CSS pixels
+    sa.Column("pixel_ratio", sa.Float),  # device pixels per CSS pixel
     sa.Column("screen_width", sa.Integer),  # CSS pixels
     sa.Column("screen_height", sa.Integer),  # CSS pixels
-    sa.Column("pixel_ratio", sa.Float),  # device pixels per CSS pixel
     sa.Index("sessions_by_annotator", "annotator_id"),
 )
 questions = sa.Table(
@@ -84,7 +84,6 @@ pairs = sa.Table(
     "pairs",
     metadata,
     sa.Column("pair_id", sa.Text, primary_key=True),
-    sa.Column("role", sa.Text, nullable=False),
     sa.Column("question_id", sa.Text, _key("questions.question_id")),  # empty in main pairs only
     sa.Column("matchup", sa.Text, nullable=False),  # opaque code
     sa.Column("prompt_id", sa.Text, nullable=False),
@@ -92,6 +91,7 @@ pairs = sa.Table(
     sa.Column("prompt", sa.Text, nullable=False),
     sa.Column("file_a", sa.Text, nullable=False),
     sa.Column("file_b", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
     sa.Column("expected", sa.Text),  # the right image of a check
     sa.Column("foil", sa.Text),  # what is wrong with the other one
     _one_of("role", "main", "attention", "practice", "example"),
@@ -148,9 +148,9 @@ votes = sa.Table(
     sa.Column("corrects", sa.Integer),
     sa.Column("choice", sa.Text, nullable=False),
     sa.Column("response_ms", sa.Integer, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("session_id", sa.Text, _key("sessions.session_id")),
-    sa.Column("created_at", sa.Text, nullable=False),
 )
 log = sa.Table(
     "log",

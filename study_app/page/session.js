@@ -1,316 +1,415 @@
-// One annotator's page: which screen is shown, both images of a trial, keys, buttons and votes.
+// One annotator's page from link to thanks: which screen comes when, and votes on their way.
 
-const KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "tie", b: "both_bad" };
-const CAPS = { left: "←", right: "→", tie: "↓", both_bad: "B" };
-const ORDER = ["left", "tie", "both_bad", "right"];
-const SPACE_BESIDE_IMAGES = 72; // CSS pixels: the gap and both margins
-const LONG_PROMPT = 150; // characters
+const POLL_MS = 20_000;
+const LONG_REST_MS = 60_000;
+const SLOW_MS = 700;
+const SIGHTED_STAGES = ["consent", "instructions", "vote"]; // those that need a wide window
+const CLOSED_STAGES = ["unknown", "full", "withdrawn"]; // those that nobody can withdraw from
+
+const opened = new WeakMap(); // Streamlit calls this again whenever its script has run
 
 export default function ({ data, parentElement }) {
-  const page = new Page(data, parentElement.querySelector(".session"));
-  page.open();
-  return () => page.close();
+  const root = parentElement.querySelector(".session");
+  if (!opened.has(root)) opened.set(root, new Session(data.texts, root));
+  return () => {
+    opened.get(root)?.closing.abort();
+    opened.delete(root);
+  };
 }
 
-class Page {
-  constructor(data, root) {
-    this.data = data;
-    this.texts = data.texts;
-    this.root = root;
+class Session {
+  constructor(texts, root) {
+    Object.assign(this, { texts, root });
     this.closing = new AbortController(); // ends listeners, requests and waits at once
-    this.server = new Server({
-      token: data.token,
-      texts: data.texts.status,
-      say: (text) => this.say(text),
-      signal: this.closing.signal,
-    });
-    this.partName = `evalkit-part-${data.outbox}`;
-    this.trial = null; // the trial on the screen
-    this.votable = false;
-    this.screen = null; // draws the current screen again, after the window was too narrow
-    this.turn = 0; // a newer answer makes an older one, still loading its images, step back
+    this.bar = new Bar(root, texts);
+    this.card = new Card(root);
+    const trouble = (matter) => this.trouble(matter);
+    this.server = new Server({ trouble, signal: this.closing.signal });
+    this.withdrawal = new Withdrawal(root, texts.withdrawal, () => this.withdraw());
+    this.state = { stage: "opening" };
+    this.trials = []; // not answered yet, in order
+    this.last = null; // the last answer of this sitting, which may be corrected
+    this.correcting = false;
+    this.held = null; // a practice trial that stays until its feedback was read
+    this.resting = null; // draws the pause that stays until the annotator goes on
+    this.screen = null; // draws what is on the screen, or would be in a wider window
+    this.failed = new Set(); // trials of which an image did not come at once
+    this.asked = this.heard = 0; // requests so far; a later answer makes earlier ones stale
+    document.documentElement.lang = root.lang = texts.language;
+    this.presses = new Presses(this);
+    this.bar.title();
+    this.start();
   }
 
-  $(selector) {
-    return this.root.querySelector(selector);
-  }
+  // ---- the server's answers
 
-  open() {
-    this.root.lang = this.texts.language;
-    if (this.data.screen === "unknown") return this.message(this.texts.unknown);
-    if (this.data.screen === "waiting") {
-      this.message(this.texts.waiting);
-      return this.server.pause(5000).then(() => this.closing.signal.aborted || location.reload());
-    }
-    this.outbox = new Outbox(this.data.outbox);
-    this.root.style.setProperty("--viewing-size", `${this.data.viewing_size}px`);
-    const signal = this.closing.signal;
-    window.addEventListener("keydown", (event) => this.key(event), { signal });
-    window.addEventListener("click", (event) => this.click(event), { signal, capture: true });
-    window.addEventListener("resize", () => this.fitWindow(), { signal });
-    this.stayUsable();
-    return this.data.consented ? this.start(false) : this.askConsent();
-  }
-
-  close() {
-    this.closing.abort();
-    this.releaseImages();
-  }
-
-  // While the server is away, Streamlit's dialog (hidden by app.py) makes the whole page inert and
-  // swallows clicks beside it: hence this, and clicks are heard before the dialog hears them.
-  stayUsable() {
-    const app = document.getElementById("root");
-    const observer = new MutationObserver(() => (app.inert = false));
-    observer.observe(app, { attributeFilter: ["inert"] });
-    this.closing.signal.addEventListener("abort", () => observer.disconnect());
-  }
-
-  // ---- messages
-
-  askConsent() {
-    const { heading, instructions_heading, button } = this.texts.consent;
-    this.message({ heading, text: this.data.consent, button }, () => this.start(true), [
-      element("h2", instructions_heading),
-      element("p", this.data.instructions),
-    ]);
-  }
-
-  introducePart(trial, proceed) {
-    const { heading, intro, without_prompt, with_prompt, button } = this.texts.part;
-    const asked = element("p", trial.question);
-    asked.className = "asked";
-    const hint = "prompt" in trial ? with_prompt : without_prompt;
-    const title = trial.parts > 1 ? filled(heading, trial) : this.texts.title;
-    this.message({ heading: title, text: intro, button }, proceed, [asked, element("p", hint)]);
-  }
-
-  message({ heading, text, button }, proceed, more = []) {
-    this.screen = () => this.message({ heading, text, button }, proceed, more);
-    if (this.narrow() && proceed) return this.sayNarrow();
-    this.root.dataset.screen = "message";
-    this.$(".card h1").textContent = heading;
-    this.$(".card .text").replaceChildren(element("p", text), ...more);
-    const primary = this.$(".primary");
-    primary.hidden = !proceed;
-    primary.textContent = button ?? "";
-    primary.onclick = () => {
-      primary.onclick = null; // one press is enough
-      proceed();
-    };
-    this.$(".card h1").focus();
-  }
-
-  // ---- a window that is wide enough
-
-  narrow() {
-    return window.innerWidth < this.neededWidth();
-  }
-
-  neededWidth() {
-    return 2 * this.data.viewing_size + SPACE_BESIDE_IMAGES;
-  }
-
-  sayNarrow() {
-    const { heading, text } = this.texts.narrow;
-    this.root.dataset.screen = "message";
-    this.root.dataset.narrow = "";
-    this.votable = false;
-    this.$(".card h1").textContent = heading;
-    const sizes = { needed: this.neededWidth(), width: window.innerWidth };
-    this.$(".card .text").replaceChildren(element("p", filled(text, sizes)));
-    this.$(".primary").hidden = true;
-  }
-
-  fitWindow() {
-    if (this.narrow()) {
-      if (this.screen) this.sayNarrow();
-    } else if ("narrow" in this.root.dataset) {
-      delete this.root.dataset.narrow;
-      this.screen();
-    }
-  }
-
-  // ---- trials
-
-  async start(consent) {
-    const answer = await this.server.post("session", {
-      consent,
-      viewport_width: Math.max(1, window.innerWidth),
-      viewport_height: Math.max(1, window.innerHeight),
-      pixel_ratio: window.devicePixelRatio,
+  async start() {
+    const answer = await this.ask("session", { ...windowSize(), ...screenSize() }, (first) => {
+      this.session_id = first.session_id;
+      if (first.settings && !this.outbox) this.settle(first.settings);
     });
     if (!answer) return;
-    if (answer.status === 409) return this.askConsent();
-    if (answer.status !== 200) return this.message(this.texts.unknown);
-    this.session_id = answer.session_id;
-    await (this.outbox.votes.length ? this.sendVotes() : this.receive(answer));
+    if (answer.status !== 200) {
+      await this.server.pause(POLL_MS);
+      return this.start();
+    }
+    this.fitWindow();
+    this.send();
   }
 
-  async receive({ trial, progress }) {
-    const turn = ++this.turn;
-    if (!trial) {
-      this.trial = null;
-      return this.message(this.texts.thanks);
+  settle(settings) {
+    const { texts, root, server } = this;
+    this.outbox = new Outbox(settings.outbox);
+    this.placeName = `evalkit-place-${settings.outbox}`;
+    this.keys = new Keys(settings.keys, texts.keys);
+    this.pace = new Pace(settings.break_minutes);
+    this.viewing = new Viewing(settings.viewing_size);
+    root.style.setProperty("--viewing-size", `${settings.viewing_size}px`);
+    this.pictures = new Pictures(server, {
+      ready: () => this.advance(),
+      failed: (...failure) => this.imageFailed(...failure),
+    });
+    this.trial = new TrialScreen(root, {
+      texts,
+      server,
+      keys: this.keys,
+      reasons: settings.reasons,
+      minViewingMs: settings.min_viewing_ms,
+      voted: (...vote) => this.vote(...vote),
+      undone: () => this.undo(),
+    });
+    const { signal } = this.closing;
+    window.addEventListener("resize", () => this.fitWindow(), { signal });
+  }
+
+  // The answer to a request, after its state was taken over; null where the page closes or this
+  // annotator is not known. `before` sees the answer before its state.
+  async ask(path, body = {}, before = () => {}) {
+    const number = (this.asked += 1);
+    const answer = await this.server.post(path, body);
+    if (!answer || this.closing.signal.aborted || CLOSED_STAGES.includes(this.state.stage)) {
+      return null;
     }
-    const sides = ["left", "right"];
-    const images = await Promise.all(sides.map((side) => this.server.image(trial.trial_id, side)));
-    if (turn !== this.turn || images.includes(null)) return;
-    images.forEach((image, side) => (image.alt = this.texts.trial[`${sides[side]}_image`]));
-    this.say("");
-    const show = () => this.show(trial, images, progress);
-    if (recall(this.partName) === trial.question_id) return show();
-    this.introducePart(trial, () => {
-      keep(this.partName, trial.question_id);
-      show();
+    if (answer.status === 403 && path !== "vote") {
+      this.receive({ stage: "unknown" });
+      return null;
+    }
+    before(answer);
+    if (answer.status === 200 && number > this.heard) {
+      this.heard = number;
+      this.receive(answer);
+    }
+    return answer;
+  }
+
+  askTrials() {
+    return this.askOwn("trials");
+  }
+
+  // Where the server refuses, what it knows of this session has changed: begin it again.
+  async askOwn(path, body = {}) {
+    const answer = await this.ask(path, { session_id: this.session_id, ...body });
+    if (answer && answer.status !== 200) await this.start();
+    return answer;
+  }
+
+  receive(state) {
+    this.state = state;
+    this.withdrawal.offer(!CLOSED_STAGES.includes(state.stage));
+    const unsent = (trial) => !this.outbox.holds(trial.trial_id);
+    this.trials = state.stage === "vote" ? state.trials.filter(unsent) : [];
+    if (state.stage === "vote") this.holdPictures();
+    this.advance();
+  }
+
+  // ---- which screen comes
+
+  advance() {
+    const { stage } = this.state;
+    if (stage !== "vote" && stage !== "done") return this.showStage(stage);
+    if (this.state.progress) this.count();
+    if (this.held || this.correcting) return;
+    if (this.resting) return this.present(this.resting);
+    const [trial] = this.trials;
+    if (!trial) {
+      const finished = stage === "done" && !this.outbox.votes.length;
+      return finished ? this.showThanks() : this.wait();
+    }
+    if (this.trial.shown?.trial.trial_id === trial.trial_id) return;
+    const pause = this.pauseBefore(trial);
+    if (pause) return this.rest(pause, trial);
+    const images = this.pictures.of(trial.trial_id);
+    if (!images) return this.wait();
+    this.showTrial(trial, images);
+  }
+
+  // Draws now, and again after the window was too narrow.
+  present(draw) {
+    this.screen = draw;
+    const narrow = this.viewing?.narrow && SIGHTED_STAGES.includes(this.state.stage);
+    if (!narrow) return draw();
+    this.trial.close();
+    this.showCard(narrowCard(this.texts, { needed: this.viewing.needed, width: innerWidth }));
+  }
+
+  showCard(card, proceed) {
+    this.trial?.close();
+    if (this.state.stage !== "vote") this.bar.title();
+    this.card.show(card, proceed);
+  }
+
+  showStage(stage) {
+    const { texts, state } = this;
+    this.correcting = false;
+    this.held = this.resting = null;
+    this.bar.takeBack("correcting", "loading");
+    if (stage === "consent") {
+      const { version } = state.consent;
+      const proceed = () => this.askOwn("consent", { version });
+      return this.present(() => this.showCard(consentCard(texts, state.consent), proceed));
+    }
+    if (stage === "instructions") return this.showInstructions(state.instructions);
+    this.present(() => this.showCard(plainCard(texts[stage])));
+    if (stage === "paused") this.poll();
+  }
+
+  showInstructions(instructions) {
+    const { texts, keys } = this;
+    const fetched = new Map();
+    const pictures = (question_id, side) => {
+      const path = `example/${encodeURIComponent(question_id)}/${side}`;
+      if (!fetched.has(path)) fetched.set(path, this.example(path));
+      return fetched.get(path);
+    };
+    const check = () => this.showCard(viewingCard(texts, this.viewing.checks()), instructed);
+    const instructed = () => this.askOwn("instructed");
+    this.present(() =>
+      this.showCard(instructionsCard(texts, instructions, keys, pictures), () => this.present(check)),
+    );
+  }
+
+  async example(path) {
+    const { signal } = this.closing;
+    for (let attempt = 0; attempt < RETRY_MS.length; attempt += 1) {
+      const { image } = await this.server.image(path, signal);
+      if (image || signal.aborted) return image;
+      await this.server.pause(RETRY_MS[attempt]);
+    }
+    return null;
+  }
+
+  showThanks() {
+    const card = thanksCard(this.texts, this.state.completion);
+    this.bar.takeBack("loading", "image_slow");
+    this.present(() => this.showCard({ ...card, aside: this.undoAside() }));
+  }
+
+  // What stands between the last trial and this one, or null: {card, ...}.
+  pauseBefore(trial) {
+    const { texts, pace } = this;
+    const now = performance.now();
+    const place = recall(this.placeName);
+    if (place?.question_id !== trial.question_id) return partCard(texts, trial);
+    if (place.practice && !trial.practice) return practicedCard(texts);
+    if (place.block !== trial.block) return blockCard(texts, trial);
+    return pace.breakDue(now) ? restCard(texts, pace.minutes(now)) : null;
+  }
+
+  rest(card, { question_id, block, practice }) {
+    this.pace.rest();
+    this.bar.takeBack("loading", "image_slow");
+    const began = performance.now();
+    const proceed = () => {
+      keep(this.placeName, { question_id, block, practice });
+      this.resting = null;
+      if (performance.now() - began > LONG_REST_MS) this.askTrials(); // they may be lent anew
+      this.advance();
+    };
+    this.resting = () => this.showCard({ ...card, aside: this.undoAside() }, proceed);
+    this.present(this.resting);
+  }
+
+  undoAside() {
+    if (!this.last) return null;
+    return { label: this.texts.trial.undo, cap: this.keys.cap("undo"), press: () => this.undo() };
+  }
+
+  showTrial(trial, images) {
+    this.bar.takeBack("loading", "image_slow");
+    this.present(() => {
+      this.pace.begin(performance.now());
+      this.trial.show({ trial, images, earlier: null }, this.last !== null);
+      this.count();
+      this.announce(trial);
     });
   }
 
-  show(trial, images, progress) {
-    this.trial = trial;
-    this.votable = false;
-    this.screen = () => this.show(trial, images, progress);
-    if (this.narrow()) return this.sayNarrow();
-    this.$(".question").textContent = trial.question;
-    const prompt = this.$(".prompt");
-    prompt.textContent = trial.prompt ?? "";
-    prompt.ariaLabel = this.texts.trial.prompt_label;
-    prompt.classList.toggle("long", (trial.prompt ?? "").length > LONG_PROMPT);
-    this.drawChoices(trial);
-    this.drawProgress(progress);
-    const frames = this.root.querySelectorAll(".frame");
-    const shown = [...this.root.querySelectorAll(".frame img")];
-    frames.forEach((frame, side) => frame.replaceChildren(images[side]));
-    for (const old of shown) if (!images.includes(old)) URL.revokeObjectURL(old.src);
-    if (this.root.dataset.screen !== "trial") {
-      this.root.dataset.screen = "trial";
-      this.$(".question").focus();
-    }
-    const number = progress.done + 1;
-    const announcement = { ...progress, number, question: trial.question };
-    this.$(".announcement").textContent = filled(this.texts.trial.announce, announcement);
-    this.openVoting(trial);
+  announce({ question, prompt, practice }) {
+    const { progress } = this.state;
+    const number = progress.done + this.unsent + 1;
+    const { announce, announce_practice } = this.texts.trial;
+    const pattern = practice ? announce_practice : announce;
+    const said = filled(pattern, { number, total: progress.total, question });
+    this.trial.announce(prompt === undefined ? said : `${said} ${prompt}`);
   }
 
-  // Two frames later both images are on the screen; a page in the background draws no frames.
-  async openVoting(trial) {
-    await nextFrame();
-    await nextFrame();
-    const shownAt = (this.shownAt = performance.now());
-    const left = () => this.data.min_viewing_ms - (performance.now() - shownAt);
-    while (left() > 0) await this.server.pause(left());
-    const stale = this.trial !== trial || this.shownAt !== shownAt || this.narrow();
-    const voted = this.outbox.votes.some((vote) => vote.trial_id === trial.trial_id);
-    if (stale || voted || this.closing.signal.aborted) return;
-    this.votable = true;
-    for (const button of this.root.querySelectorAll(".choices button")) {
-      button.ariaDisabled = "false";
+  // What is shown stays, but for a server that cannot be reached: then kind words.
+  wait() {
+    if (this.server.away) {
+      const unsent = this.outbox.votes.length;
+      return this.present(() => this.showCard(waitingCard(this.texts, unsent)));
     }
+    this.trial.close();
+    this.card.busy(true);
+    setTimeout(() => this.isBetween && !this.bar.matter && this.bar.say("loading"), SLOW_MS);
+    if (!this.trials.length && !this.outbox.votes.length) this.poll();
   }
 
-  drawChoices(trial) {
-    const group = this.$(".choices");
-    const offered = ORDER.filter((choice) => trial.choices.includes(choice));
-    if (group.dataset.offered !== offered.join()) {
-      group.dataset.offered = offered.join();
-      group.ariaLabel = this.texts.trial.choices;
-      group.replaceChildren(...offered.map((choice) => this.choiceButton(choice)));
-    }
-    for (const button of group.children) {
-      button.ariaDisabled = "true";
-      button.classList.remove("pressed");
-    }
+  // Nothing is on the screen that an annotator could do.
+  get isBetween() {
+    return this.state.stage === "vote" && !this.trial.shown && !this.resting;
   }
 
-  choiceButton(choice) {
-    const button = element("button", "");
-    const cap = element("kbd", CAPS[choice]);
-    const label = element("span", this.texts.trial[choice]);
-    cap.ariaHidden = "true";
-    button.type = "button";
-    button.dataset.choice = choice;
-    button.setAttribute("aria-keyshortcuts", keyOf(choice));
-    button.append(...(choice === "right" ? [label, cap] : [cap, label]));
-    return button;
-  }
-
-  drawProgress({ done, total }) {
-    const bar = this.$(".bar");
-    bar.ariaValueMax = total;
-    bar.ariaValueNow = done;
-    bar.ariaLabel = this.$(".count").textContent = filled(this.texts.trial.progress, { done, total });
-    this.$(".bar .done").style.width = `${total ? (100 * done) / total : 0}%`;
+  async poll() {
+    if (this.polling) return;
+    this.polling = true;
+    await this.server.pause(POLL_MS);
+    this.polling = false;
+    if (this.state.stage === "paused" || !this.trials.length) this.askTrials();
   }
 
   // ---- votes
 
-  key(event) {
-    if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
-    const primary = this.$(".primary");
-    const focused = this.root.getRootNode().activeElement;
-    if (event.key === "Enter" && this.root.dataset.screen === "message" && focused !== primary) {
-      return primary.click();
+  vote(choice, reason, response_ms) {
+    const { trial, images, earlier } = this.trial.shown;
+    const { trial_id } = trial;
+    const revision = earlier ? earlier.revision + 1 : 1;
+    const { session_id } = this;
+    this.outbox.put({ session_id, trial_id, choice, response_ms, revision, reason });
+    this.bar.takeBack("answered_elsewhere", "not_kept", "not_changed", "correcting");
+    if (!earlier) this.pace.answer(performance.now());
+    this.trials = this.trials.filter((other) => other.trial_id !== trial_id);
+    this.correcting = false;
+    this.held = trial.practice ? trial_id : null;
+    this.last = trial.practice ? null : { trial, images, choice, reason, revision };
+    this.holdPictures();
+    this.send();
+    this.advance();
+  }
+
+  undo() {
+    if (this.correcting) {
+      this.correcting = false;
+      this.bar.takeBack("correcting");
+      return this.advance();
     }
-    const choice = KEYS[event.key] ?? KEYS[event.key.toLowerCase()];
-    if (this.root.dataset.screen !== "trial" || !choice) return;
-    event.preventDefault();
-    this.vote(choice);
+    if (!this.last || this.held) return;
+    this.correcting = true;
+    const { trial, images } = this.last;
+    this.bar.say("correcting");
+    this.present(() => this.trial.show({ trial, images, earlier: this.last }, false));
+    this.announce(trial);
   }
 
-  click(event) {
-    const button = event.composedPath().find((node) => node.dataset?.choice);
-    if (button) this.vote(button.dataset.choice);
-  }
-
-  vote(choice) {
-    if (!this.votable || !this.trial.choices.includes(choice)) return;
-    this.votable = false;
-    const response_ms = Math.round(performance.now() - this.shownAt);
-    this.outbox.put({ trial_id: this.trial.trial_id, choice, response_ms });
-    for (const button of this.root.querySelectorAll(".choices button")) {
-      button.ariaDisabled = "true";
-      button.classList.toggle("pressed", button.dataset.choice === choice);
+  async send() {
+    if (this.sending || !this.outbox) return;
+    this.sending = true;
+    let vote;
+    while ((vote = this.outbox.votes[0])) {
+      const answer = await this.ask("vote", vote, (heard) => this.settled(vote, heard));
+      if (!answer) break;
+      if (answer.status === 200) continue;
+      const known = await this.askTrials();
+      if (!known) break; // nobody knows this browser now: the vote waits for the link
+      if (answer.status === 403) this.drop(vote);
     }
-    this.sendVotes();
+    this.sending = false;
   }
 
-  async sendVotes() {
-    let [answer, elsewhere] = [null, false];
-    while (this.outbox.votes.length) {
-      const vote = this.outbox.votes[0];
-      answer = await this.server.post("vote", { ...vote, session_id: this.session_id });
-      if (!answer) return; // the page is closing: the vote stays in the outbox
-      this.outbox.remove(vote);
-      if (answer.status !== 200) return this.start(false); // no such trial any more
-      elsewhere = answer.vote.choice !== vote.choice;
+  // The server has said what stands: this vote, another of this annotator's, or none.
+  settled(vote, { status, vote: stands, feedback }) {
+    if (status === 403) return;
+    if (status !== 200) return this.drop(vote);
+    this.outbox.remove(vote);
+    if (stands.choice !== vote.choice) {
+      this.bar.say("answered_elsewhere");
+      if (this.isLast(vote)) this.last = { ...this.last, ...stands };
     }
-    await this.receive(answer);
-    if (elsewhere) this.say(this.texts.status.answered_elsewhere);
+    if (this.held !== vote.trial_id) return;
+    const proceed = () => {
+      this.held = null;
+      this.trial.close();
+      this.advance();
+    };
+    if (feedback) this.present(() => this.trial.feedback(feedback, proceed));
+    else this.held = null;
   }
 
-  say(text) {
-    this.$(".status").textContent = text;
+  // A vote that cannot stand.
+  drop(vote) {
+    this.outbox.remove(vote);
+    this.bar.say(vote.revision > 1 ? "not_changed" : "not_kept");
+    if (this.isLast(vote)) this.last = null;
+    if (this.held === vote.trial_id) this.held = null;
   }
 
-  releaseImages() {
-    for (const image of this.root.querySelectorAll(".frame img")) URL.revokeObjectURL(image.src);
+  isLast(vote) {
+    return this.last?.trial.trial_id === vote.trial_id;
   }
-}
 
-function element(name, text) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  return made;
-}
+  async withdraw() {
+    this.outbox?.clear();
+    this.present(() => this.showCard(plainCard(this.texts.withdrawing)));
+    await this.ask("withdraw");
+  }
 
-function filled(text, values) {
-  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
-}
+  // ---- progress, pictures, window, trouble
 
-function keyOf(choice) {
-  return Object.keys(KEYS).find((key) => KEYS[key] === choice);
-}
+  get unsent() {
+    return this.outbox.votes.filter((vote) => vote.revision === 1).length;
+  }
 
-function nextFrame() {
-  return new Promise((resolve) => requestAnimationFrame(resolve));
+  count() {
+    const { progress } = this.state;
+    if (!progress) return;
+    const left = this.pace.left(Math.max(0, progress.total - progress.done - this.unsent));
+    const practice = this.trial.shown?.trial.practice ?? false;
+    this.bar.count(progress, left, practice);
+  }
+
+  holdPictures() {
+    const last = this.last ? [this.last.trial] : [];
+    this.pictures.hold([...this.trials, ...last].map((trial) => trial.trial_id));
+  }
+
+  imageFailed(trial_id, status) {
+    if (this.isBetween) this.bar.say("image_slow");
+    if (!this.failed.has(trial_id)) this.note("image_failed");
+    this.failed.add(trial_id);
+    const refused = status >= 400 && status < 500 && status !== TOO_FAST;
+    if (refused && this.trials.some((trial) => trial.trial_id === trial_id)) this.askTrials();
+  }
+
+  fitWindow() {
+    if (!this.viewing) return;
+    const { narrow } = this.viewing;
+    const changed = narrow !== (this.wasNarrow ?? false);
+    this.wasNarrow = narrow;
+    if (changed) this.note(narrow ? "narrow" : "wide");
+    const told = narrow || this.state.stage === "instructions"; // these cards name its size
+    if (this.screen && (changed || told)) this.present(this.screen);
+  }
+
+  note(event) {
+    if (this.session_id) {
+      this.server.note({ session_id: this.session_id, event, ...windowSize() });
+    }
+  }
+
+  trouble(matter) {
+    if (!matter) return this.bar.takeBack("offline", "too_fast");
+    this.bar.say(matter);
+    if (this.state.stage === "opening") this.showCard(waitingCard(this.texts, 0));
+    else if (this.isBetween) this.advance();
+  }
 }

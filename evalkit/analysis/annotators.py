@@ -1,0 +1,185 @@
+"""How each annotator works: speed, sides, checks, repeats, agreement. In screen words, no models.
+
+Nothing here excludes anybody: a flag says where to look, and which votes count is fixed beforehand.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from evalkit.analysis.intervals import LEVEL, wilson
+
+COLUMNS = (
+    "annotator_id", "n_votes", "median_ms", "fast_share", "n_decided", "left_share", "left_low",
+    "left_high", "tie_share", "attention_passed", "attention_n", "practice_right", "practice_n",
+    "repeats_consistent", "repeats_n", "agreement", "agreement_n", "longest_run",
+)  # fmt: skip
+
+COUNTS = (
+    "n_votes", "n_decided", "attention_passed", "attention_n", "practice_right", "practice_n",
+    "repeats_consistent", "repeats_n", "agreement_n", "longest_run",
+)  # fmt: skip
+
+_FAST_MS = 1000  # nobody compares two images in less
+_MIN_CHECKS = 4
+_MIN_VOTES = 20
+_MIN_AGREEMENT_N = 30
+_MIN_PEERS = 5  # annotators whose agreement says what is usual
+_LEAST_GAP = 0.1  # what chance makes of the agreement of people who all look
+_LONG_RUN = 15  # a fair coin shows such a run in 100 throws with a chance of 0.3%
+_FAR_LEFT = 0.65
+
+FLAGS = {
+    "attention": f"missed more than a quarter of at least {_MIN_CHECKS} attention checks",
+    "fast": f"more than a fifth of at least {_MIN_VOTES} votes are faster than the floor",
+    "one side": (
+        f"the 95% interval of the left share lies over {_FAR_LEFT:.0%} or under {1 - _FAR_LEFT:.0%}"
+    ),
+    "one choice": f"one choice {_LONG_RUN} times in a row or more",
+    "agreement": (
+        f"agreement, over at least {_MIN_AGREEMENT_N} votes of others, lies more than 3 robust "
+        f"standard deviations, and {_LEAST_GAP:.0%}, under the median of at least {_MIN_PEERS} "
+        "such annotators"
+    ),
+}
+
+
+def fast_floor(min_viewing_ms: int) -> int:
+    """Votes given in fewer milliseconds are fast: twice the least viewing time, at least 1000."""
+    return max(_FAST_MS, 2 * min_viewing_ms)
+
+
+def annotator_table(
+    votes: pd.DataFrame, trials: pd.DataFrame, checks: pd.DataFrame, floor_ms: int
+) -> pd.DataFrame:
+    """One row per annotator who has voted, by annotator_id, with the columns `COLUMNS`.
+
+    `votes` (trial_id, choice, response_ms) are the votes as they stand, `trials` are
+    `tables.TRIALS`, `checks` (pair_id, expected: a or b) are the pairs with a right side. Shares
+    are in [0, 1]; one of nothing is NaN, with its n = 0 beside it.
+
+    n_votes, median_ms, fast_share (faster than `floor_ms`) and longest_run (of one choice, in the
+    order shown) are of all votes but practice; left_share is of the `n_decided` main votes for a
+    side, with Wilson's 95% interval; tie_share is of all main votes. repeats_consistent of
+    repeats_n repeats chose the same image, or tie, or both_bad, again. agreement is the share of
+    the agreement_n main votes by others on the same question and pair that say the same.
+    Raises ValueError where a check's pair is not in `checks`.
+    """
+    voted = trials.merge(votes[["trial_id", "choice", "response_ms"]], on="trial_id")
+    if voted.empty:
+        empty = {name: pd.Series(dtype=int if name in COUNTS else float) for name in COLUMNS}
+        return pd.DataFrame({**empty, "annotator_id": pd.Series(dtype=str)})
+    voted = voted.assign(chosen=_chosen(voted["choice"], voted["left"]))
+    voted = voted.sort_values(["annotator_id", "position"], ignore_index=True)
+    counted = voted[voted["kind"] != "practice"]
+    main = voted[voted["kind"] == "main"]
+    parts = [
+        _speed(counted, floor_ms),
+        _sides(main),
+        _right(voted[voted["kind"] == "attention"], checks, "attention_passed", "attention_n"),
+        _right(voted[voted["kind"] == "practice"], checks, "practice_right", "practice_n"),
+        _repeats(voted[voted["kind"] == "repeat"], main),
+        _agreement(main),
+        counted.groupby("annotator_id")["choice"].agg(longest_run=_longest_run),
+    ]
+    everybody = pd.Index(sorted(set(voted["annotator_id"])), name="annotator_id")
+    table = pd.concat([part.reindex(everybody) for part in parts], axis=1)
+    table = table.fillna(dict.fromkeys(COUNTS, 0)).astype(dict.fromkeys(COUNTS, int))
+    return table.reset_index()[list(COLUMNS)]
+
+
+def flags(table: pd.DataFrame) -> list[str]:
+    """For each row of an `annotator_table`, the names in `FLAGS` that hold, joined by commas."""
+    rules: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
+        "attention": lambda t: (
+            (t["attention_n"] >= _MIN_CHECKS) & (t["attention_passed"] < 0.75 * t["attention_n"])
+        ),
+        "fast": lambda t: (t["n_votes"] >= _MIN_VOTES) & (t["fast_share"] > 0.2),
+        "one side": lambda t: (t["left_low"] > _FAR_LEFT) | (t["left_high"] < 1 - _FAR_LEFT),
+        "one choice": lambda t: t["longest_run"] >= _LONG_RUN,
+        "agreement": _is_apart,
+    }
+    held = {name: rule(table) for name, rule in rules.items()}
+    return [", ".join(name for name in held if held[name].iloc[row]) for row in range(len(table))]
+
+
+def _chosen(choice: pd.Series, left: pd.Series) -> pd.Series:
+    """The image chosen (a or b), or tie or both_bad: the same whichever side an image lay on."""
+    other = left.map({"a": "b", "b": "a"})
+    return choice.mask(choice == "left", left).mask(choice == "right", other)
+
+
+def _speed(counted: pd.DataFrame, floor_ms: int) -> pd.DataFrame:
+    took = counted.groupby("annotator_id")["response_ms"]
+    fast = (counted["response_ms"] < floor_ms).groupby(counted["annotator_id"])
+    return pd.DataFrame(
+        {"n_votes": took.size(), "median_ms": took.median(), "fast_share": fast.mean()}
+    )
+
+
+def _sides(main: pd.DataFrame) -> pd.DataFrame:
+    who = main["annotator_id"]
+    left = (main["choice"] == "left").groupby(who).sum()
+    decided = main["choice"].isin(["left", "right"]).groupby(who).sum()
+    quantile = float(stats.norm.ppf((1 + LEVEL) / 2))
+    bounds = [
+        wilson(k / n, n, quantile) if n else (np.nan, np.nan)
+        for k, n in zip(left, decided, strict=True)
+    ]
+    low, high = zip(*bounds, strict=True) if bounds else ((), ())
+    return pd.DataFrame(
+        {
+            "n_decided": decided,
+            "left_share": left / decided.where(decided > 0),
+            "left_low": pd.Series(low, left.index, dtype=float),
+            "left_high": pd.Series(high, left.index, dtype=float),
+            "tie_share": (main["choice"] == "tie").groupby(who).mean(),
+        }
+    )
+
+
+def _right(answered: pd.DataFrame, checks: pd.DataFrame, right: str, n: str) -> pd.DataFrame:
+    """How many of the checks were answered by the expected image, and how many there were."""
+    expected = answered["pair_id"].map(
+        dict(zip(checks["pair_id"], checks["expected"], strict=True))
+    )
+    if expected.isna().any():
+        raise ValueError(f"no expected side for {answered.loc[expected.isna(), 'pair_id'].iloc[0]}")
+    passed = (answered["chosen"] == expected).groupby(answered["annotator_id"])
+    return pd.DataFrame({right: passed.sum(), n: passed.size()})
+
+
+def _repeats(repeats: pd.DataFrame, main: pd.DataFrame) -> pd.DataFrame:
+    key = ["annotator_id", "question_id", "pair_id"]
+    both = repeats.merge(main[[*key, "chosen"]], on=key, suffixes=("", "_first"))
+    same = (both["chosen"] == both["chosen_first"]).groupby(both["annotator_id"])
+    return pd.DataFrame({"repeats_consistent": same.sum(), "repeats_n": same.size()})
+
+
+def _agreement(main: pd.DataFrame) -> pd.DataFrame:
+    """Of each annotator's main votes against each by somebody else on the same question and pair.
+
+    An annotator has one main vote per question and pair, so the others are all but one.
+    """
+    item = ["question_id", "pair_id"]
+    others = main.groupby(item)["chosen"].transform("size") - 1
+    alike = main.groupby([*item, "chosen"])["annotator_id"].transform("size") - 1
+    n = others.groupby(main["annotator_id"]).sum()
+    agreeing = alike.groupby(main["annotator_id"]).sum()
+    return pd.DataFrame({"agreement": agreeing / n.where(n > 0), "agreement_n": n})
+
+
+def _longest_run(choices: pd.Series) -> int:
+    changes = choices != choices.shift()
+    return int(changes.cumsum().value_counts().max())
+
+
+def _is_apart(table: pd.DataFrame) -> pd.Series:
+    known = table["agreement"].where(table["agreement_n"] >= _MIN_AGREEMENT_N)
+    if known.count() < _MIN_PEERS:
+        return pd.Series(False, table.index)
+    median = known.median()
+    spread = 1.4826 * (known - median).abs().median()  # a normal's standard deviation from its MAD
+    return known < median - max(_LEAST_GAP, 3 * spread)

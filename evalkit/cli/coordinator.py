@@ -1,0 +1,179 @@
+"""Commands of the coordinator: status, pause, resume, block, unblock, dashboard."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.cli.app import StudyPath, app, now
+from evalkit.errors import EvalkitError
+
+if TYPE_CHECKING:
+    from evalkit.monitoring import Overview
+    from evalkit.store import Store
+    from evalkit.study_folder import StudyFolder
+
+_REFRESH_SECONDS = 5
+_PASSWORD = "EVALKIT_DASHBOARD_PASSWORD"
+
+Annotator = Annotated[str, typer.Argument(metavar="ANNOTATOR", help="The annotator's id.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept in the log.")]
+
+
+@app.command()
+def status(
+    path: StudyPath,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say how the study stands: votes, annotators, alarms."""
+    from rich.console import Console
+    from rich.live import Live
+
+    if watch and as_json:
+        raise EvalkitError("status: --watch and --json exclude each other; leave one out")
+    console = Console(highlight=False)
+    with _opened(path) as (folder, store):
+        if as_json:
+            print(_as_json(folder, store))
+        elif not watch:
+            console.print(_page(folder, store))
+        else:
+            with Live(_page(folder, store), console=console, auto_refresh=False) as live:
+                while True:
+                    time.sleep(_REFRESH_SECONDS)
+                    live.update(_page(folder, store), refresh=True)
+
+
+@app.command()
+def pause(path: StudyPath, reason: Reason) -> None:
+    """Pause the study: nobody gets a new trial until it is resumed."""
+    with _opened(path) as (_, store):
+        store.pause(_said(reason, "pause"), now())
+    print(f"Paused. Go on with: evalkit resume {path}")
+
+
+@app.command()
+def resume(path: StudyPath) -> None:
+    """Resume a paused study."""
+    with _opened(path) as (_, store):
+        if store.paused() is None:
+            raise EvalkitError(f"resume: {path} is not paused; there is nothing to do")
+        store.resume(now())
+    print("Resumed.")
+
+
+@app.command()
+def block(path: StudyPath, annotator: Annotator, reason: Reason) -> None:
+    """Give an annotator no more trials; their votes stay."""
+    from evalkit.monitoring import require_annotator
+
+    with _opened(path) as (_, store):
+        require_annotator(store, annotator)
+        store.block(annotator, _said(reason, "block"), now())
+    print(f"Blocked {annotator}. Take it back with: evalkit unblock {path} {annotator}")
+
+
+@app.command()
+def unblock(path: StudyPath, annotator: Annotator) -> None:
+    """Let a blocked annotator go on."""
+    from evalkit.monitoring import require_annotator
+
+    with _opened(path) as (_, store):
+        require_annotator(store, annotator)
+        store.unblock(annotator, now())
+    print(f"Unblocked {annotator}.")
+
+
+@app.command()
+def dashboard(
+    path: StudyPath,
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8502,
+    host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from elsewhere.")] = "127.0.0.1",
+    secrets: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Log in by OpenID Connect: its [auth].")
+    ] = None,
+) -> None:
+    """Start the coordinator's page; it asks for a password.
+
+    That of EVALKIT_DASHBOARD_PASSWORD, else one typed in at the start.
+    """
+    from evalkit.study_folder import open_study
+
+    folder = open_study(path)
+    try:
+        from study_app.dashboard.accounts import read_accounts
+        from study_app.dashboard.server import check_password, serve
+    except ModuleNotFoundError as error:
+        raise EvalkitError(
+            f"dashboard: the page needs {error.name}, which is not installed; run: "
+            'pip install "evalkit[app]"'
+        ) from None
+    door = check_password(_password()) if secrets is None else read_accounts(secrets)
+    serve(folder.store_address, folder.received, folder.study.name, door, port=port, host=host)
+
+
+def _password() -> str:
+    """The password of the environment, or typed in; EvalkitError where there is neither."""
+    import getpass
+    import os
+    import sys
+
+    password = os.environ.get(_PASSWORD)
+    if password is None and sys.stdin.isatty():
+        password = getpass.getpass("Password for the dashboard: ")
+    if not password:
+        raise EvalkitError(
+            f"dashboard: no password; set {_PASSWORD}, or start it in a terminal, which asks; or "
+            "give --secrets for a login by OpenID Connect"
+        )
+    return password
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple["StudyFolder", "Store"]]:
+    """The study's folder and its vote database, closed at the end."""
+    from evalkit.store import open_store
+    from evalkit.study_folder import open_study
+
+    folder = open_study(path)
+    store = open_store(folder.store_address)
+    try:
+        yield folder, store
+    finally:
+        store.close()
+
+
+def _page(folder: "StudyFolder", store: "Store") -> object:
+    from evalkit.cli.status_page import status_page
+
+    overview, flagged = _look(folder, store)
+    return status_page(folder.study.name, folder.root, overview, flagged)
+
+
+def _as_json(folder: "StudyFolder", store: "Store") -> str:
+    """`monitoring.Overview.as_json` with the study's name and the flags of who has any."""
+    import json
+
+    overview, flagged = _look(folder, store)
+    content = {"study": folder.study.name, **overview.as_json(), "flagged": flagged}
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _look(folder: "StudyFolder", store: "Store") -> tuple["Overview", dict[str, str]]:
+    from evalkit.monitoring import annotator_rows, overview
+
+    at = now()
+    rows = annotator_rows(store, at)
+    rows = rows[rows["flags"] != ""]
+    flagged = dict(zip(rows["annotator_id"], rows["flags"], strict=True))
+    return overview(store, folder.received, at), flagged
+
+
+def _said(reason: str, command: str) -> str:
+    if not reason.strip():
+        raise EvalkitError(f"{command}: --reason is empty; say why, it is kept in the log")
+    return reason.strip()

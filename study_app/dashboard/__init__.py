@@ -1,0 +1,1 @@
+"""The coordinator's page, a process of its own: how the study goes, who to block, when to pause."""

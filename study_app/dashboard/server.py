@@ -1,0 +1,103 @@
+"""Start the dashboard: the gate, the headers and Streamlit's page in one server, until Ctrl-C."""
+
+import contextlib
+from pathlib import Path
+
+import uvicorn
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config as streamlit_config
+from streamlit.starlette import App
+
+from evalkit.errors import EvalkitError
+from evalkit.store import open_store
+from study_app.dashboard.accounts import Accounts
+from study_app.dashboard.attempts import Attempts
+from study_app.dashboard.gate import Gate, Logins
+from study_app.dashboard.watched import Watched, watch
+from study_app.headers import HEADERS, page_scripts, policy
+from study_app.settings import SETTINGS
+from study_app.workers import listen
+
+SCRIPT = Path(__file__).parent / "app.py"
+SHORTEST_PASSWORD = 12  # characters
+
+
+class Headers:
+    """ASGI middleware: the headers on every answer that does not bring its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._headers = {
+            **HEADERS,
+            "Content-Security-Policy": policy(page_scripts()),
+            "Referrer-Policy": "same-origin",  # without a referrer, a form's Origin would be null
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI interface."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def check_password(password: str) -> Logins:
+    """The door that opens to this password; EvalkitError where it is too short."""
+    if len(password) < SHORTEST_PASSWORD:
+        raise EvalkitError(
+            f"dashboard: the password has {len(password)} characters; allowed are "
+            f"{SHORTEST_PASSWORD} and more; choose a longer one"
+        )
+    return Logins(password)
+
+
+def make_app(door: Logins | Accounts) -> App:
+    """The ASGI app for the study that `watch` was given."""
+    files = [str(door.file)] if isinstance(door, Accounts) else []
+    settings = {**SETTINGS, "secrets.files": files}
+    streamlit_config.get_config_options(force_reparse=True, options_from_flags=settings)
+    middleware = [Middleware(Headers)]
+    if isinstance(door, Logins):
+        middleware.append(Middleware(Gate, logins=door, attempts=Attempts()))
+    return App(SCRIPT, middleware=middleware)
+
+
+def serve(
+    address: Path | str,
+    received: Path,
+    name: str,
+    door: Logins | Accounts,
+    port: int = 8502,
+    host: str = "127.0.0.1",
+) -> None:
+    """Show the study at this store's address until Ctrl-C or SIGTERM; prints the page's address.
+
+    Reads and changes the vote database, reads the journals in `received`, and nothing else of the
+    study. Raises StoreError where the database is missing, EvalkitError where host and port cannot
+    be had.
+    """
+    store = open_store(address)
+    watch(Watched(store, received, name, door))
+    listener = listen(host, port)
+    config = uvicorn.Config(
+        make_app(door),
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=2,
+    )
+    bound = listener.getsockname()[1]
+    print(f"The dashboard is at http://localhost:{bound} (stop with Ctrl-C)", flush=True)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):  # the server has stopped in good order
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        listener.close()
+        store.close()
