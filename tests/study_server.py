@@ -94,10 +94,9 @@ class StudyAddress:
 class StudyServer(StudyAddress):
     """A worker process for a store (a file, or a postgresql:// address) and public images."""
 
-    def __init__(self, store_address: Path | str, blinded: Path, **environment: str) -> None:
+    def __init__(self, store_address: Path | str, blinded: Path) -> None:
         self.store_path, self.blinded = store_address, blinded
         self.journal = blinded.parent / "received"
-        self.environment = environment
         super().__init__(port=0)
         self.start()
 
@@ -107,7 +106,7 @@ class StudyServer(StudyAddress):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "study_app", *map(str, places), "--port", str(self.port)],
             cwd=self.blinded.parent,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

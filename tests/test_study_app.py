@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import signal
 import threading
 import time
@@ -262,75 +261,6 @@ def test_every_kept_vote_was_received_first(visitor, study):
     mine = [line for line in lines if line["trial_id"] == trial_id]
     assert [set(line) for line in mine] == [{"trial_id", "revision", "at"}]
     assert mine[0]["revision"] == 1
-
-
-# ---- a database that is away
-
-
-def away_and_back(server, visitor, state, take_away, bring_back):
-    """The answers while the database is away, and the state once it is back."""
-    take_away()
-    try:
-        answers = [
-            visitor.vote(state["trials"][0]["trial_id"], "left"),
-            visitor.trials(),
-            visitor.start(),
-            server.enter("?token=anything"),
-        ]
-        page = server.request("GET", "/", visitor.cookie)
-    finally:
-        bring_back()
-    assert page.status == 200  # the page itself says that it waits
-    for answer in answers:
-        assert (answer.status, answer.headers["retry-after"]) == (503, "2")
-    assert b"One moment" in answers[-1].body
-    return visitor.vote_on(state)
-
-
-def test_a_database_that_is_moved_away_answers_503_and_then_goes_on(visitor, study, store):
-    server, folder, _ = study
-    state = visitor.skip_practice(visitor.begin())
-    trial_id = state["trials"][0]["trial_id"]
-    store.close()
-    names = [f"votes.sqlite{suffix}" for suffix in ("", "-wal", "-shm")]
-    elsewhere = folder.root / "elsewhere"
-    elsewhere.mkdir()
-
-    def move(source, target):
-        for name in names:
-            if (source / name).exists():
-                shutil.move(source / name, target / name)
-
-    after = away_and_back(
-        server,
-        visitor,
-        state,
-        lambda: move(folder.root, elsewhere),
-        lambda: move(elsewhere, folder.root),
-    )
-    assert after["vote"] == {"trial_id": trial_id, "choice": "left", "revision": 1}
-    store = open_store(folder.store_address)
-    assert store.vote(trial_id).choice == "left"
-    store.close()
-
-
-def test_a_journal_that_cannot_be_written_keeps_no_vote_unseen(tmp_path):
-    folder = make_study(tmp_path / "study")
-    [link] = invite(folder, 1, NOW, "http://localhost")
-    folder.received.write_text("a file where the folder should be")
-    server = StudyServer(folder.store_address, folder.blinded)
-    try:
-        visitor = server.visitor(link)
-        trial_id = visitor.begin()["trials"][0]["trial_id"]
-        assert visitor.vote(trial_id, "left").status == 503
-        store = open_store(folder.store_address)
-        assert store.vote(trial_id) is None
-        folder.received.unlink()
-        assert visitor.vote(trial_id, "left").status == 200
-        assert store.vote(trial_id).choice == "left"
-        store.close()
-    finally:
-        server.kill()
 
 
 # ---- crashes and ends
