@@ -88,11 +88,6 @@ class StudyFolder:
         return store if store.startswith("postgresql://") else self.root / store
 
     @property
-    def store_file(self) -> Path:
-        """The vote database."""
-        return self.root / self.study.store
-
-    @property
     def received(self) -> Path:
         """Folder of the journals: a line per vote that arrived, one file per server process."""
         return self.root / "received"

@@ -15,8 +15,8 @@ def main() -> None:
     """Parse, close the study folder, serve; the user's mistakes are one sentence, exit code 2."""
     given = _arguments()
     is_file = not given.store.startswith("postgresql://")
-    store = Path(given.store).resolve() if is_file else given.store
-    blinded, journal = given.blinded.resolve(), given.journal.resolve()
+    store = Path(given.store).absolute() if is_file else given.store
+    blinded, journal = given.blinded.absolute(), given.journal.absolute()
     os.chdir(os.sep)  # Streamlit looks for settings of its own in the present folder
     guard(blinded.parent, [blinded, journal, *([store] if is_file else [])])
     if given.parent is not None:

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from evalkit.errors import StoreError
 from evalkit.store import Annotator, BlindedStudy, StoreUnavailableError
+from study_app.guard import ForbiddenFileError
 from study_app.logins import secret_of
 from study_app.rates import Buckets
 from study_app.served import Limits, Served, current
@@ -78,7 +79,10 @@ async def answer(request: Request, action: Action) -> Response:
         return await run_in_threadpool(_act, request, action, await _content(request))
     except RefusedError as refused:
         return _refusal(refused)
-    except (StoreUnavailableError, OSError):
+    except ForbiddenFileError:  # a fault of ours, no disk that is away
+        raise
+    except (StoreUnavailableError, OSError) as error:
+        current().complain(str(error))
         return _refusal(RefusedError(503, "the study cannot answer now", RETRY_SECONDS))
     except StoreError:
         return _refusal(RefusedError(409, "not possible now; ask for trials anew"))

@@ -12,6 +12,7 @@ from evalkit.store import Annotator, StoreUnavailableError, StudyFullError
 from study_app.answers import NO_STORE, RETRY_SECONDS, RefusedError, utc_now
 from study_app.logins import new_secret, secret_of, set_cookie
 from study_app.pages import plain_page
+from study_app.rates import Buckets
 from study_app.served import Served, current
 
 PROLIFIC = ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")
@@ -46,7 +47,11 @@ def _enter(served: Served, visitor: HTTPConnection) -> Response | None:
             annotator = _invited(served, visitor, known)
             if annotator is not None:
                 return _let_in(served, visitor, known, annotator)
-        return None if known else plain_page(served.texts(), "unknown", 403)
+        if known is None:
+            raise RefusedError(403, "unknown")
+        if visitor.scope["type"] == "websocket":
+            _require_slow(served.limits.pages, known.annotator_id)
+        return None
     except RefusedError as refused:
         return plain_page(served.texts(), str(refused), refused.status, refused.retry_after)
     except StudyFullError:
@@ -84,7 +89,7 @@ def _of_prolific(served: Served, visitor: HTTPConnection, known: Annotator | Non
     person = ids[0][0]
     if known is not None and known.external_id == person:
         return known
-    _require_slow(served, _network_address(visitor))
+    _require_slow(served.limits.entries, _network_address(visitor))
     return served.store.admit("prolific", person, secrets.token_hex(8), utc_now())
 
 
@@ -94,7 +99,7 @@ def _of_open_link(served: Served, visitor: HTTPConnection, known: Annotator | No
         raise RefusedError(403, "unknown")
     if known is not None:  # one browser, one place
         return known
-    _require_slow(served, _network_address(visitor))
+    _require_slow(served.limits.entries, _network_address(visitor))
     return store.admit("open", None, secrets.token_hex(8), utc_now())
 
 
@@ -104,16 +109,16 @@ def _let_in(
     """To the page under a clean address; a browser that has the right cookie keeps it."""
     response = RedirectResponse("/", status_code=303, headers=NO_STORE)
     if known is None or known.annotator_id != annotator.annotator_id:
-        _require_slow(served, annotator.annotator_id)
+        _require_slow(served.limits.entries, annotator.annotator_id)
         secret = new_secret()
         served.store.log_in(annotator.annotator_id, secret, utc_now())
         set_cookie(response, secret, visitor)
     return response
 
 
-def _require_slow(served: Served, name: str) -> None:
-    """New places and new logins are rows in the database: not too many at once."""
-    wait = served.limits.entries.wait(name)
+def _require_slow(buckets: Buckets, name: str) -> None:
+    """New places and logins are rows in the database, connections are memory: not too many."""
+    wait = buckets.wait(name)
     if wait:
         raise RefusedError(429, "waiting", wait)
 

@@ -21,7 +21,9 @@ class Rate:
 VOTES = Rate(burst=20, per_second=5)  # votes, and all else the page posts
 IMAGES = Rate(burst=80, per_second=20)  # two for each trial, two trials ahead, and retries
 NOTES = Rate(burst=10, per_second=0.2)  # each is kept for good in the log of the study
+PAGES = Rate(burst=30, per_second=0.5)  # connections of the page, each of which takes memory
 ENTRIES = Rate(burst=100, per_second=1)  # logins of a person, new places of a network
+COMPLAINTS = Rate(burst=1, per_second=1 / 60)  # of one trouble, to who runs the server
 
 
 class Buckets:

@@ -1,5 +1,6 @@
 """The one study this process serves: its vote database, public images, journal and limits."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,17 +8,19 @@ from typing import Any
 
 from evalkit.store import Store, StoreUnavailableError, open_store
 from study_app.journal import Journal
-from study_app.rates import ENTRIES, IMAGES, NOTES, VOTES, Buckets
+from study_app.rates import COMPLAINTS, ENTRIES, IMAGES, NOTES, PAGES, VOTES, Buckets
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How fast an annotator may ask, by what for."""
+    """How fast an annotator may ask, by what for; and how often a trouble is told."""
 
     votes: Buckets = field(default_factory=lambda: Buckets(VOTES))
     images: Buckets = field(default_factory=lambda: Buckets(IMAGES))
     notes: Buckets = field(default_factory=lambda: Buckets(NOTES))
+    pages: Buckets = field(default_factory=lambda: Buckets(PAGES))
     entries: Buckets = field(default_factory=lambda: Buckets(ENTRIES))
+    complaints: Buckets = field(default_factory=lambda: Buckets(COMPLAINTS))
 
 
 @dataclass
@@ -38,6 +41,11 @@ class Served:
             if not self.last_texts:
                 raise
         return self.last_texts
+
+    def complain(self, trouble: str) -> None:
+        """Tell whoever runs the server what keeps it from answering; not each time anew."""
+        if not self.limits.complaints.wait(trouble):
+            print(f"evalkit: {trouble}", file=sys.stderr, flush=True)
 
 
 _current: Served | None = None

@@ -25,6 +25,10 @@ from study_app.workers import listen
 SCRIPT = Path(__file__).parent / "app.py"
 _PROXIES = "127.0.0.1,::1"  # whose X-Forwarded-Proto and -For are believed, unless named otherwise
 
+# Seconds an idle connection stays: longer than a proxy keeps it (nginx: 60), so that never a vote
+# is sent into one that is being closed.
+_KEEP_ALIVE = 75
+
 
 def make_app() -> ASGIApp:
     """The ASGI app for the study that `open_served` opened."""
@@ -47,6 +51,7 @@ def run_worker(
         access_log=False,
         server_header=False,
         forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", _PROXIES),
+        timeout_keep_alive=_KEEP_ALIVE,
         ws="websockets-sansio",
         ws_max_size=SETTINGS["server.maxMessageSize"] * 2**20,
         timeout_graceful_shutdown=2,

@@ -19,6 +19,7 @@ _PAUSE = 0.5  # seconds before a worker that died is started again, doubled each
 _LONGEST_PAUSE = 30.0  # up to so many
 _STEADY = 60.0  # seconds after which a worker's earlier deaths are forgotten
 _MISTAKE = 2  # exit code of a worker that said what the user has to mend
+_LAST_PORT = 65_535
 _GRACE = 10.0  # seconds a worker has to end
 
 
@@ -36,10 +37,15 @@ def serve(
     second to half a minute. Returns when all have ended. Raises EvalkitError where an address
     cannot be had or a worker cannot begin (it has said why).
     """
+    if port + workers - 1 > _LAST_PORT:
+        raise EvalkitError(
+            f"serve: --port {port} --workers {workers} needs ports up to {port + workers - 1}; "
+            f"allowed are ports up to {_LAST_PORT}; choose a lower --port"
+        )
     for number in range(workers):
         listen(host, port + number).close()
-    places = ["--blinded", str(blinded.resolve()), "--journal", str(journal.resolve())]
-    address = store_address.resolve() if isinstance(store_address, Path) else store_address
+    places = ["--blinded", str(blinded.absolute()), "--journal", str(journal.absolute())]
+    address = store_address.absolute() if isinstance(store_address, Path) else store_address
     crew = [
         _Worker(str(address), [*places, "--host", host, "--port", str(port + number)])
         for number in range(workers)

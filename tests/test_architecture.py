@@ -57,6 +57,8 @@ ROOMS = {  # who may import an outside thing
     "diffusers": ("evalkit.pipelines", "evalkit.models.scenes"),
     "transformers": ("evalkit.pipelines", "evalkit.metrics", "evalkit.models.scenes"),
     "open_clip": ("evalkit.metrics", "evalkit.models.scenes"),
+    "alembic": ("evalkit.store",),
+    "psycopg": ("evalkit.store",),
     "sqlalchemy": ("evalkit.store",),
     "sqlite3": ("evalkit.store",),
     "streamlit": ("study_app",),

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-
 import shutil
 import signal
 import socket
@@ -316,7 +315,9 @@ def test_metrics_are_blocked_by_the_proxy_itself(proxy, host, path):
     assert b"<center>nginx</center>" in page
 
 
-@pytest.mark.parametrize("path", ["/_stcore/%6detrics", "//_stcore//metrics", "/x/../_stcore/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/_stcore/%6detrics", "//_stcore//metrics", "/x/../_stcore/metrics"]
+)
 def test_metrics_are_blocked_however_they_are_spelt(proxy, path):
     status, _, page = proxy.request("GET", path)
     assert status == 404

@@ -1,6 +1,8 @@
 """From a link to the page and out again: personal, open and Prolific links, over real HTTP."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -241,3 +243,22 @@ def test_a_new_open_link_closes_the_one_before(opened):
 def test_a_personal_study_has_no_open_link(personal):
     with pytest.raises(StudyError, match=r'entry.kind = "personal"'):
         open_link(personal[1], NOW, "http://localhost:8501")
+
+
+def test_the_command_prints_the_link_for_all(opened, personal):
+    server, folder, _ = opened
+    command = [sys.executable, "-m", "evalkit.cli", "invite"]
+
+    def invited(root):
+        arguments = [*command, str(root), "--open", "--url", "https://example.org"]
+        return subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+
+    done = invited(folder.root)
+    assert (done.returncode, done.stderr) == (0, "")
+    [link] = done.stdout.split()
+    assert link.startswith("https://example.org/?open=")
+    assert b"<h1>" in server.enter(link).body
+    refused = invited(personal[1].root)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert len(refused.stderr.splitlines()) == 1
+    assert 'entry.kind = "personal", so there is no link for all' in refused.stderr

@@ -28,7 +28,7 @@ def test_killed_again_and_again_no_vote_is_lost_or_doubled(tmp_path, store, kill
     assert kept.acknowledged == kept.stored == kept.pressed
     assert kept.rows == len(kept.stored)
     # The ordeal was one: votes and corrections came through, and connections broke.
-    assert len(kept.pressed) > 3 * kills
+    assert len(kept.pressed) > kills
     assert kept.corrections > 10
     assert set(found.faults) <= {"no answer", "POST vote 429", "POST vote 503"}
     assert found.faults["no answer"] >= kills / 2

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from evalkit.collection import invite
@@ -310,6 +311,22 @@ def test_a_second_login_of_the_same_person_is_slowed_with_the_first(server, stud
     one, two = server.visitor(link), server.visitor(link)
     assert one.cookie != two.cookie
     assert 429 in [visitor.start().status for _ in range(20) for visitor in (one, two)]
+
+
+def test_websockets_of_one_person_are_few(server, visitor):
+    address = f"ws://127.0.0.1:{server.port}/_stcore/stream"
+    cookie = {"Cookie": f"evalkit={visitor.cookie}"}
+
+    def open_and_close(times):
+        for _ in range(times):
+            with connect(address, additional_headers=cookie, subprotocols=["streamlit"]):
+                pass
+
+    open_and_close(30)
+    with pytest.raises(InvalidStatus) as refused:
+        open_and_close(5)  # one or two more may have been earned meanwhile
+    assert refused.value.response.status_code == 429
+    assert visitor.start().status == 200  # votes go on
 
 
 def test_notes_are_few(server, visitor):

@@ -45,6 +45,19 @@ def test_a_request_that_is_sent_again_leases_nothing_twice(store):
     assert len(store.trials()) == 3
 
 
+def test_no_trial_of_the_next_part_is_given_while_one_of_this_part_is_open(store):
+    """The next part shows its prompts, which must not be known to who answers this one."""
+    admit(store, "ann")
+    spans = []
+    while leased := lease(store, "ann", f"{len(spans)}-"):
+        spans.append([trial.question_id for trial in leased])
+        store.record_vote(leased[0].trial_id, "ann", "left", 900, NOW)
+    alone = {"quality": ["quality"], "alignment": ["alignment"]}
+    assert spans == [
+        alone[question] * n for question in ("quality", "alignment") for n in (3, 3, 3, 3, 2, 1)
+    ]
+
+
 def test_a_trial_says_which_public_image_lies_where(store, database):
     admit(store, "ann")
     files = {

@@ -74,6 +74,16 @@ def test_what_no_database_can_hold_is_refused(store, trial):
         assert store.vote("t0").reason == "a\0b"
 
 
+def test_the_time_of_the_last_answer_is_known_and_no_correction_moves_it(store, trial):
+    assert store.last_vote_at("ann") is None
+    store.record_vote("t0", "ann", "left", 900, NOW)
+    store.record_vote("t0", "ann", "tie", 900, LATER, revision=2)
+    assert store.last_vote_at("ann") == NOW
+    store.record_vote("t1", "ann", "left", 900, LAST)
+    assert store.last_vote_at("ann") == LAST
+    assert store.last_vote_at("nobody") is None
+
+
 # ---- corrections
 
 

@@ -62,17 +62,21 @@ def test_a_database_that_is_moved_away(served, tmp_path):
     folder, server, visitor = served
     move(folder.root, tmp_path)
     expect_away(server, visitor)
-    assert not folder.store_file.exists()  # no empty one was made in its place
+    assert not folder.store_address.exists()  # no empty one was made in its place
     move(tmp_path, folder.root)
     expect_back(folder, visitor)
+    told = server.interrupt()[1].splitlines()
+    assert [line.startswith("evalkit: ") for line in told] == [True]  # not for each request
+    assert "the vote database does not answer now" in told[0]
+    server.start()
 
 
 def test_a_database_in_whose_place_lies_something_else(served, tmp_path):
     folder, server, visitor = served
     move(folder.root, tmp_path)
-    folder.store_file.mkdir()
+    folder.store_address.mkdir()
     expect_away(server, visitor)
-    folder.store_file.rmdir()
+    folder.store_address.rmdir()
     move(tmp_path, folder.root)
     expect_back(folder, visitor)
 

@@ -110,3 +110,34 @@ def test_a_link_that_lay_there_before_leads_nowhere(root):
 )
 def test_what_a_worker_needs_stays_open(root, code):
     assert outcome(root, code) == "opened"
+
+
+def test_a_worker_itself_is_guarded_and_public_images_may_lie_elsewhere(root, tmp_path):
+    """The worker as it is started, on a study whose public images are a link to another disk."""
+    elsewhere = tmp_path / "blinded"
+    (root / "blinded").rename(elsewhere)
+    (root / "blinded").symlink_to(elsewhere)
+    code = f"""
+import sys
+from pathlib import Path
+from study_app import __main__ as app
+root = Path({str(root)!r})
+def tell(*given):
+    image = next((root / "blinded").iterdir())
+    assert image.read_bytes()[:4] == b"\\x89PNG"
+    for name in ("pairs.csv", "study.toml", "images.csv"):
+        try:
+            (root / name).read_bytes()
+        except PermissionError as error:
+            print(type(error).__name__, name)
+app.run_worker = tell
+sys.argv = ["app", "--store", f"{{root}}/votes.sqlite", "--blinded", f"{{root}}/blinded",
+            "--journal", f"{{root}}/received"]
+app.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    (root / "blinded").unlink()
+    elsewhere.rename(root / "blinded")
+    assert done.stderr == ""
+    names = ["pairs.csv", "study.toml", "images.csv"]
+    assert done.stdout.splitlines() == [f"ForbiddenFileError {name}" for name in names]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -133,6 +134,11 @@ def test_a_taken_port_is_said_in_one_sentence(folder, crew):
         serve(folder.store_address, folder.blinded, folder.received, port=port)
 
 
+def test_ports_that_do_not_exist_are_said_in_one_sentence(folder):
+    with pytest.raises(EvalkitError, match="needs ports up to 65536; allowed are ports up to"):
+        serve(folder.store_address, folder.blinded, folder.received, port=65_535, workers=2)
+
+
 def test_what_keeps_a_worker_from_beginning_ends_all_with_one_sentence(folder):
     command = [sys.executable, "-c", _SERVE.replace("votes.sqlite", "none.sqlite")]
     done = subprocess.run(
@@ -158,3 +164,11 @@ def test_evalkit_serve_says_a_mistake_in_one_sentence(folder, crew):
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert line.startswith("evalkit: serve: 127.0.0.1:")
+
+
+def test_small_answers_do_not_wait_for_the_receipt_of_the_last_one():
+    listener = listen("127.0.0.1", 0)
+    with listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1

@@ -99,4 +99,7 @@ def _vote(
 
 
 def _see(visitor: Visitor, recording: Recording, path: str) -> None:
+    """Both images, and once more, as after a reload of the page."""
     recording.images[path] = {side: visitor.image(f"{path}/{side}") for side in _SIDES}
+    for side in _SIDES:
+        visitor.image(f"{path}/{side}")

@@ -51,8 +51,9 @@ def check_wire(
 
 
 def image_exchanges(recording: Recording) -> list[Exchange]:
-    """The answers to requests for images, in order."""
-    return [e for e in recording.exchanges if e.path.startswith(_PICTURES)]
+    """The images that came, in order."""
+    answers = (e for e in recording.exchanges if e.path.startswith(_PICTURES))
+    return [exchange for exchange in answers if exchange.status == 200]  # 429: asked too fast
 
 
 def picture_sha256(body: bytes) -> str:
@@ -167,19 +168,22 @@ def _caching(recording: Recording) -> Finding:
 def _addresses(recording: Recording) -> Finding:
     """An address is a trial and a side; nobody can follow an image over trials by it."""
     name = "image addresses"
-    paths = [exchange.path for exchange in image_exchanges(recording)]
-    if len(paths) > len(set(paths)):
-        found = "an image was served twice under one address"
-        return Finding(name, False, found, "", "give every trial its own id")
-    return Finding(name, True, f"{len(paths)} addresses, each of one trial and one side")
+    contents: dict[str, set[str]] = {}
+    for exchange in image_exchanges(recording):
+        contents.setdefault(exchange.path, set()).add(picture_sha256(exchange.body))
+    for path, pictures in contents.items():
+        if len(pictures) > 1:
+            found = "one address gave different images"
+            return Finding(name, False, found, path, "give every trial its own id")
+    return Finding(name, True, f"{len(contents)} addresses, each of one trial and one side")
 
 
 def _texts(recording: Recording) -> Iterator[tuple[Exchange, str]]:
     """All but images and Streamlit's own files: headers and body, as sent and as JSON means it."""
     shipped = _shipped_files()
     for exchange in recording.exchanges:
-        headers = "\n".join(f"{name}: {value}" for name, value in exchange.headers)
-        is_picture = exchange.path.startswith(_PICTURES)
+        headers = "\n".join(f"{name}: {value}" for name, value in _steady(exchange))
+        is_picture = exchange.path.startswith(_PICTURES) and exchange.status == 200
         if is_picture or hashlib.sha256(exchange.body).hexdigest() in shipped:
             yield exchange, headers
         else:

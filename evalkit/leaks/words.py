@@ -15,14 +15,14 @@ from evalkit import texts
 from evalkit.study import Study
 
 _PART = re.compile(r"[^\W_]+")
-_HEX = re.compile(r"[0-9a-f]{16,64}")
+_HEX = re.compile(r"[0-9a-f]{16,}")  # no id is shorter
 _LEAST_LETTERS = 4  # of a part of a name: shorter ones stand in too many other words
 _LEAST_DIGITS = 5  # of a seed
 
 
 @dataclass(frozen=True)
 class Words:
-    """`telling` is looked for as whole words in any case, `ids` among runs of hex digits.
+    """`telling` is looked for as whole words in any case, `ids` within runs of hex digits.
 
     `ordinary` are telling words that cannot be looked for, since the page's own files, its texts or
     the study's prompts and questions hold them anyway. `prompts` are those that can be looked for.
@@ -39,12 +39,20 @@ class Words:
         return sorted(found) if self.telling else []
 
     def ids_in(self, text: str) -> list[str]:
-        """The ids that stand in the text."""
-        return sorted(self.ids & set(_HEX.findall(text.lower())))
+        """The ids that stand in the text, also within longer runs of hex digits."""
+        found: set[str] = set()
+        for run in _HEX.findall(text.lower()):
+            for size in self._sizes:
+                found |= self.ids & {run[k : k + size] for k in range(len(run) - size + 1)}
+        return sorted(found)
 
     def prompts_in(self, text: str) -> list[str]:
         """The prompts that stand in the text."""
         return sorted(prompt for prompt in self.prompts if _stands(prompt, text))
+
+    @cached_property
+    def _sizes(self) -> set[int]:
+        return {len(name) for name in self.ids}
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

@@ -16,12 +16,14 @@ from evalkit.errors import StoreError
 from evalkit.store.address import Address, described, server_url, without_secrets
 from evalkit.store.refusals import StoreUnavailableError
 
-BUSY_SECONDS = 30  # how long a writer waits for another
-_CONNECT_SECONDS = 10  # how long a server may take to answer at all
+BUSY_SECONDS = 10  # how long a writer waits for another
+_CONNECT_SECONDS = 5  # how long a server may take to answer at all
 _WRITERS = 0x6576616C6B6974  # names the lock that writers take in turn: "evalkit"
 _IN_TURN = sa.select(sa.func.pg_advisory_xact_lock(_WRITERS))
 _IN_TURN_UNSYNCED = _IN_TURN.add_columns(sa.func.set_config("synchronous_commit", "off", True))
-_POOL = {"pool_size": 5, "max_overflow": 35, "pool_timeout": BUSY_SECONDS}
+_FILE_POOL = {"pool_size": 5, "max_overflow": 35, "pool_timeout": BUSY_SECONDS}
+# Of a server's connections (100, if nobody says otherwise) each process takes a few.
+_SERVER_POOL = {"pool_size": 5, "max_overflow": 10, "pool_timeout": BUSY_SECONDS}
 # Faults of ours or of what was given; every other error of a database may pass.
 _LASTING = (sa.exc.ProgrammingError, sa.exc.DataError, sa.exc.NotSupportedError)
 
@@ -125,7 +127,7 @@ def _file(path: Path, mode: str, foreign_keys: bool) -> sa.Engine:
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
 
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool, **_POOL)
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool, **_FILE_POOL)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, record: Any) -> None:
@@ -165,7 +167,7 @@ def _server(address: str) -> sa.Engine:
     url = server_url(address)
     given = {name: value for name, value in settings.items() if name not in url.query}
     try:
-        engine = sa.create_engine(url, connect_args=given, pool_pre_ping=True, **_POOL)
+        engine = sa.create_engine(url, connect_args=given, pool_pre_ping=True, **_SERVER_POOL)
     except ModuleNotFoundError as error:
         raise StoreError(
             f"{described(address)}: votes on a PostgreSQL server need {error.name}, which is not "

@@ -1,8 +1,8 @@
 """The open vote database: whoever takes part, trials, votes, and what the coordinator sees."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import pandas as pd
 import sqlalchemy as sa
@@ -184,8 +184,9 @@ class Store:
 
         Whoever asks at the same time, from another tab or after a restart gets the same ones. A
         trial keeps its pair from others for the design's `lease_minutes`, anew with each call.
-        Whose lease was over gets it again, unless the pair has its votes by then: that trial is
-        given back and never shown again. [] at the end, which is recorded.
+        No trial of the next part is among them while one of this part is open. Whose lease was over
+        gets it again, unless the pair has its votes by then: that trial is given back and never
+        shown again. [] at the end, which is recorded.
 
         Raises StoreError before consent, after withdrawal, or on a session that is not the
         annotator's; AnnotatorBlockedError; StudyPausedError; StudyFullError where somebody else has
@@ -301,7 +302,7 @@ class Store:
         """Since when ("at") and why ("reason") the study is paused; None where it goes on."""
         with self._reading() as connection:
             paused = Standing.read(connection).paused
-            return None if paused is None else dict(paused)
+            return dict(paused) if paused else None
 
     def note(
         self, now: str, actor: str, event: str, detail: str = "", annotator_id: str | None = None
@@ -374,27 +375,24 @@ class Store:
     def _current(self, connection: sa.Connection) -> tuple[StoredPlan, Standing, TallyReader]:
         """The plan and its tallies, read anew only where another plan was put in place."""
         standing = Standing.read(connection)
-        known = self._known  # other threads may replace it meanwhile
-        if known is None or known[0].study.plan_id != standing.plan_id:
-            with self._learning:
+        with self._learning:  # many that ask at once after a start read it once
+            if self._known is None or self._known[0].study.plan_id != standing.plan_id:
                 plan = read_plan(connection)
-                known = self._known = (plan, TallyReader(plan.trials))
-        return known[0], standing, known[1]
+                self._known = (plan, TallyReader(plan.trials))
+            plan, reader = self._known
+        return plan, standing, reader
 
     def _frame(self, read: Callable[[sa.Connection], pd.DataFrame]) -> pd.DataFrame:
         with self._reading() as connection:
             return read(connection)
 
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        with self._connections.reading() as connection:
-            yield connection
+    def _reading(self) -> AbstractContextManager[sa.Connection]:
+        return self._connections.reading()
 
-    @contextmanager
-    def _writing(self, durable: bool = True) -> Iterator[sa.Connection]:
-        with self._connections.writing(self._forget, durable) as connection:
-            yield connection
+    def _writing(self, durable: bool = True) -> AbstractContextManager[sa.Connection]:
+        return self._connections.writing(self._forget, durable)
 
     def _forget(self) -> None:
         """A transaction that was not committed may have read what it changed itself."""
-        self._known = None
+        with self._learning:
+            self._known = None

@@ -115,11 +115,14 @@ def _issue(
     is_adaptive = plan.study.design.policy == "adaptive"
     results = read_results(connection) if is_adaptive else None
     seen = showings(trials)
+    part = next((row.question_id for row in trials if is_waiting(row)), None)
     rows: list[dict[str, Any]] = []
     for number, trial_id in enumerate(trial_ids):
         showing = choose_trial(plan.trials, seen, tallies, seed + number, results)
-        if showing is None:
+        # A trial that shows its prompt must not be known while one that hides it is still open.
+        if showing is None or part not in (None, showing.question_id):
             break
+        part = showing.question_id
         seen.append(showing)
         shown = {**lease, **vars(showing), "position": len(seen), "state": "open"}
         rows.append({"trial_id": trial_id, **shown})
