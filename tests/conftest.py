@@ -37,3 +37,23 @@ def database(request, tmp_path):
 def store(database):
     """A vote database with a small study, on a file and on a server."""
     return database.create()
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    """A place for a vote database in a file."""
+    from tests.stores import Database
+
+    database = Database("sqlite", tmp_path)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def postgres(tmp_path):
+    """A place for a vote database on a server."""
+    from tests.stores import Database
+
+    database = Database("postgresql", tmp_path)
+    yield database
+    database.close()

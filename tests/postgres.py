@@ -1,7 +1,9 @@
 """A real PostgreSQL server for tests, with a fresh database for each of them."""
 
+import atexit
 import itertools
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -65,4 +67,12 @@ class PostgresServer:
 @cache
 def postgres_server() -> PostgresServer:
     """The server of this test session, started with the first test that needs it."""
-    return PostgresServer(Path(tempfile.mkdtemp(prefix="evalkit-postgres-")) / "data")
+    root = Path(tempfile.mkdtemp(prefix="evalkit-postgres-"))
+    server = PostgresServer(root / "data")
+    atexit.register(_remove, server, root)
+    return server
+
+
+def _remove(server: PostgresServer, root: Path) -> None:
+    server.stop()
+    shutil.rmtree(root, ignore_errors=True)

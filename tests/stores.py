@@ -20,8 +20,9 @@ KINDS = ("sqlite", "postgresql")
 @cache
 def planned(**design: object) -> tuple[Study, pd.DataFrame]:
     """A study and its blinded pairs, whose public images exist by name only."""
-    folder = make_study(Path(tempfile.mkdtemp(prefix="evalkit-stores-")) / "study", **design)
-    study, prompts, images = folder.study, folder.read_prompts(), folder.read_images()
+    with tempfile.TemporaryDirectory() as root:
+        folder = make_study(Path(root) / "study", **design)
+        study, prompts, images = folder.study, folder.read_prompts(), folder.read_images()
     pairs, checks = plan_pairs(images, study), plan_checks(images, prompts, study)
     names = {shown: f"{n:032x}.png" for n, shown in enumerate(shown_images(pairs, checks))}
     return study, blind_pairs(pairs, checks, prompts, names, study.seed)

@@ -287,7 +287,8 @@ class Session {
     const { session_id } = this;
     this.outbox.put({ session_id, trial_id, choice, response_ms, revision, reason });
     this.bar.takeBack("answered_elsewhere", "not_kept", "not_changed", "correcting");
-    if (!earlier) this.pace.answer(performance.now());
+    if (trial.practice) this.pace.rest();
+    else if (!earlier) this.pace.answer(performance.now());
     this.trials = this.trials.filter((other) => other.trial_id !== trial_id);
     this.correcting = false;
     this.held = trial.practice ? trial_id : null;
@@ -308,7 +309,6 @@ class Session {
     const { trial, images } = this.last;
     this.bar.say("correcting");
     this.present(() => this.trial.show({ trial, images, earlier: this.last }, false));
-    this.announce(trial);
   }
 
   async send() {
