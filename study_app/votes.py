@@ -23,7 +23,7 @@ class VoteBody(Sitting):
     choice: Literal[CHOICES]
     response_ms: Annotated[int, Field(ge=0, le=_DAY_MS)]
     revision: Annotated[int, Field(ge=1, le=100)] = 1
-    reason: Annotated[str, Field(max_length=500)] = ""
+    reason: Annotated[str, Field(max_length=500, pattern=r"^[^\x00]*$")] = ""
 
 
 def own_trial(visit: Visit, trial_id: str) -> Trial:

@@ -168,6 +168,7 @@ def test_our_own_page_s_requests_pass(server, voting):
         {"revision": "1"},
         {"reason": "x" * 501},
         {"reason": None},
+        {"reason": "a\0b"},
         {"extra": 1},
         {"kind": "main"},
         {"trial_id": None},

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from evalkit.errors import StoreError
-from evalkit.store import AnnotatorBlockedError, StudyPausedError
+from evalkit.store import AnnotatorBlockedError, StudyPausedError, open_store
 from tests.stores import lease, tallies_hold, vote_on_all
 from tests.study_factory import NOW, admit
 
@@ -187,6 +187,19 @@ def test_the_side_votes_of_a_withdrawn_annotator_go_too(store, database):
     store.withdraw("ann", LATER)
     assert database.execute("SELECT count(*) FROM matchup_tallies WHERE a + b + ties > 0") == [(0,)]
     assert not store.has_votes()
+
+
+def test_withdrawn_words_are_not_left_in_the_file(sqlite):
+    store = sqlite.create()
+    admit(store, "ann")
+    [trial] = lease(store, "ann", "t", n=1)
+    store.record_vote(trial.trial_id, "ann", "left", 900, NOW, reason="words of mine")
+    store.close()
+    assert b"words of mine" in sqlite.address.read_bytes()
+    again = open_store(sqlite.address)
+    again.withdraw("ann", LATER)
+    again.close()
+    assert b"words of mine" not in sqlite.address.read_bytes()
 
 
 # ---- block, pause, log

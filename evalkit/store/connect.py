@@ -122,7 +122,12 @@ class Connections:
 
 def _file(path: Path, mode: str, foreign_keys: bool) -> sa.Engine:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    settings = ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={int(foreign_keys)}")
+    settings = (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "secure_delete=ON",  # a withdrawn vote is overwritten, not only unlinked
+        f"foreign_keys={int(foreign_keys)}",
+    )
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
