@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint scenes setup browser
+.PHONY: demo test bench lint scenes screens setup browser
 
 demo: .venv/.installed ## the whole chain on built-in models, then vote yourself
 	$(BIN)/evalkit demo
@@ -30,6 +30,9 @@ browser: # Chromium from the machine, or from Debian's packages where that is po
 
 scenes: .venv/.installed ## train the built-in models again (hours on two cores; resumes)
 	$(BIN)/python -m evalkit.models.scenes.training --work build/scenes
+
+screens: .venv/.installed browser ## pictures of every screen of the page, into docs/screens
+	$(BIN)/python -m tests.screens docs/screens
 
 lint: .venv/.installed
 	$(BIN)/ruff format .

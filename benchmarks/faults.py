@@ -98,8 +98,8 @@ def lines(found: Ordeal, store: str, annotators: int, workers: int) -> list[str]
     ]
 
 
-def main() -> None:
-    """Run the ordeal that was asked for; exit code 1 where a vote was lost, doubled or altered."""
+def arguments() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--annotators", type=int, default=50)
@@ -107,7 +107,12 @@ def main() -> None:
     parser.add_argument("--store", choices=STORES, default=STORES[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS, help="the file it is added to")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run the ordeal that was asked for; exit code 1 where a vote was lost, doubled or altered."""
+    given = arguments().parse_args()
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as root:
         folder = voting_study(Path(root) / "study", given.store, trials=10_000, viewing_size=64)

@@ -213,8 +213,8 @@ def _verdict(found: Load, before: float) -> str:
     return f"Goals: {text}.{busy}"
 
 
-def main() -> None:
-    """Measure what was asked for; exit code 1 where there were errors or a vote was lost."""
+def arguments() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
     duration = parser.add_mutually_exclusive_group()
     duration.add_argument("--seconds", type=float, default=60)
@@ -225,7 +225,12 @@ def main() -> None:
     parser.add_argument("--store", choices=STORES, default=STORES[0])
     parser.add_argument("--port", type=int, default=18501, help="the first one of the workers")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the file it is added to")
-    given = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measure what was asked for; exit code 1 where there were errors or a vote was lost."""
+    given = arguments().parse_args()
     before = os.getloadavg()[0]
     seconds = given.soak or given.seconds
     trials = int(1.2 * (seconds + given.annotators / _ENTRIES) / given.pause) + 50

@@ -15,9 +15,16 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 {again}<title>{title}</title>
 <style>
-body {{ margin: 0; background: #cccccc; color: #1a1a1a; font: 1.125rem/1.5 sans-serif }}
-main {{ max-width: 36rem; margin: 15vh auto 0; padding: 0 1.5rem }}
-h1 {{ font-size: 1.75rem; line-height: 1.2 }}
+body {{
+  display: grid; min-height: 100vh; margin: 0; place-items: center; background: #cccccc;
+  color: #404040; font: 17px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif;
+}}
+main {{
+  box-sizing: border-box; width: min(640px, 100%); padding: 44px 52px 48px; border-radius: 14px;
+  background: #dedede;
+}}
+h1 {{ margin: 0; color: #1a1a1a; font-size: 30px; line-height: 1.2; letter-spacing: -0.015em }}
+p {{ margin: 16px 0 0 }}
 </style>
 </head>
 <body><main><h1>{heading}</h1><p>{text}</p></main></body>

@@ -117,7 +117,9 @@ def _picture(scene: Scene, model: str) -> Image.Image:
     if model == "secret-soft":
         return picture.filter(ImageFilter.GaussianBlur(5))
     if model == "secret-noisy":
-        grain = np.random.default_rng(scene.seed).normal(0, 22, (SIDE, SIDE, 3))
-        pixels = np.clip(np.asarray(picture) + grain, 0, 255)
+        coarse = np.random.default_rng(scene.seed).normal(128, 40, (96, 96))
+        grain = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8))
+        spread = np.asarray(grain.resize((SIDE, SIDE), Image.Resampling.BILINEAR), float) - 128
+        pixels = np.clip(np.asarray(picture) + spread[..., None], 0, 255)
         return Image.fromarray(pixels.astype(np.uint8))
     return picture

@@ -176,7 +176,7 @@ def test_the_next_pair_is_decoded_before_it_is_needed(page, link):
     before = page.locator(".trial .frame img").evaluate_all("all => all.map((one) => one.src)")
     page.evaluate(_NOTE_WHAT_IS_SHOWN_TWO_FRAMES_AFTER_A_KEY)
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("window.shown")
+    page.wait_for_timeout(300)  # more than two frames
     shown = page.evaluate("window.shown")
     assert [image["width"] for image in shown if image["complete"]] == [512, 512]
     assert not {image["src"] for image in shown} & set(before)

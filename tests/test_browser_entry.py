@@ -131,7 +131,24 @@ def test_withdrawing_deletes_the_answers_after_a_question(page, served):
     expect(page.get_by_role("heading", name="This link does not open a study")).to_be_visible()
 
 
+def test_withdrawing_without_a_connection_is_done_when_it_is_back(page, served):
+    link = served.link()
+    agree(page, link)
+    press_enter(page)
+    wait_until_votable(page)
+    page.context.set_offline(True)
+    page.keyboard.press("ArrowLeft")
+    page.get_by_role("button", name="Stop taking part").click()
+    page.get_by_role("button", name="Stop and delete my answers").click()
+    page.get_by_text("No connection just now").wait_for()
+    expect(page.get_by_text("Your answers are being deleted.")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_role("heading", name="Your answers are deleted")).to_be_visible()
+    assert served.choices(served.annotator_id(link)) == []
+
+
 def test_a_paused_study_says_so_and_goes_on(page, served):
+    page.clock.install()
     link = served.link()
     agree(page, link)
     press_enter(page)
@@ -139,10 +156,12 @@ def test_a_paused_study_says_so_and_goes_on(page, served):
     served.store.pause("lunch", NOW)
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_role("heading", name="The study has a pause")).to_be_visible()
+    page.clock.fast_forward(21_000)  # the page asks every 20 s
+    expect(page.get_by_role("heading", name="The study has a pause")).to_be_visible()
     served.store.resume(NOW)
-    page.reload()
-    expect(page.get_by_role("heading", name="The study has a pause")).to_have_count(0)
-    assert served.choices(served.annotator_id(link)) in (["left"], [])
+    page.clock.fast_forward(21_000)
+    expect(page.get_by_role("heading", name="Part 2 of 2")).to_be_visible()
+    assert served.choices(served.annotator_id(link)) == ["left"]
 
 
 def test_a_blocked_annotator_is_told_kindly(page, served):

@@ -177,6 +177,23 @@ def test_a_pair_that_was_given_away_is_said_to_be(page, served, link):
     assert served.choices(served.annotator_id(link)) == ["right"]
 
 
+def test_a_vote_waits_for_its_owner_when_somebody_else_opens_their_link(page, served, link):
+    begin(page, link)
+    wait_until_votable(page)
+    other = page.context.new_page()
+    other_link = served.link()
+    other.goto(other_link)
+    other.get_by_role("heading", name="Before you begin").wait_for()
+    page.bring_to_front()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", name="Before you begin")).to_be_visible()
+    assert served.choices(served.annotator_id(link)) == []
+    page.goto(link)
+    answered(page, 1, 5)
+    assert served.choices(served.annotator_id(link)) == ["right"]
+    assert served.choices(served.annotator_id(other_link)) == []
+
+
 def test_a_second_tab_shows_the_same_pair_and_learns_what_was_answered(page, served, link):
     begin(page, link)
     wait_until_votable(page)

@@ -1,9 +1,12 @@
 """benchmarks/load.py: a short run with few annotators, and what is said of what was measured."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from benchmarks import load
+from benchmarks import faults, load
 from benchmarks.annotators import Habits
 from benchmarks.kept import Kept
 from benchmarks.studies import voting_study
@@ -43,3 +46,11 @@ def test_memory_that_grows_and_errors_are_said():
     for goal in ("(60.0)", "no error", "doubled", "(28.6%)"):
         assert f"{goal}: NOT reached" in text
     assert "Before it the load was 3.0" in text
+
+
+def test_every_command_of_the_benchmarks_page_is_one():
+    page = (Path(load.__file__).parent / "README.md").read_text("utf-8")
+    given = re.findall(r"benchmarks/(load|faults)\.py([^`|]*)`", page)
+    assert len(given) >= 4
+    for name, words in given:
+        {"load": load, "faults": faults}[name].arguments().parse_args(words.split())

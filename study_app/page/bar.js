@@ -23,19 +23,20 @@ class Bar {
 
   // Only acknowledged answers are counted; `milliseconds` is for what is left, or null.
   count(progress, milliseconds, practice) {
-    const { done, total, block, blocks, block_done, block_total } = progress;
+    const { done, total, parts, blocks } = progress;
     const { texts } = this;
     const pattern = blocks > 1 ? texts.progress.in_blocks : texts.progress.answered;
-    const values = { done, total, block, blocks, block_done, block_total };
-    const spoken = filled(texts.progress.spoken, values);
-    this.$(".count").textContent = practice ? texts.progress.practice : filled(pattern, values);
+    const answered = filled(pattern, progress);
+    const placed = filled(texts.progress.in_parts, { ...progress, answered });
+    const said = parts > 1 ? placed : answered;
+    this.$(".count").textContent = practice ? texts.progress.practice : said;
     this.$(".time-left").textContent = practice ? "" : timeLeft(milliseconds, texts.time_left);
     const line = this.$(".line");
     line.hidden = false;
     line.ariaValueMax = total;
     line.ariaValueNow = done;
     line.ariaLabel = texts.progress.label;
-    line.ariaValueText = spoken;
+    line.ariaValueText = filled(texts.progress.spoken, progress);
     line.firstElementChild.style.width = `${total ? (100 * done) / total : 0}%`;
   }
 

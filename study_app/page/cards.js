@@ -6,12 +6,12 @@ function consentCard({ consent }, given) {
 }
 
 // `examples` have their two images or, until they have come, empty frames.
-function instructionsCard(texts, { text, examples }, keys, pictures) {
+function instructionsCard(texts, { text, examples }, caps, pictures) {
   const { instructions } = texts;
   const nodes = [paragraph(text)];
   if (examples.length) nodes.push(element("h2", instructions.examples));
   nodes.push(...examples.map((example) => exampleFigure(texts, example, pictures)));
-  nodes.push(element("h2", instructions.keys), keyList(texts, keys));
+  nodes.push(element("h2", instructions.keys), keyList(texts, caps));
   return { heading: instructions.heading, nodes, button: instructions.button, wide: true };
 }
 
@@ -36,18 +36,13 @@ function exampleFigure(texts, example, pictures) {
   return figure;
 }
 
-function keyList({ instructions }, keys) {
+// `caps` are the faces of keys by what they do.
+function keyList({ instructions }, caps) {
   const list = element("dl", "", { class: "keys" });
-  const rows = [
-    [["left", "right"], instructions.choose],
-    [["undo"], instructions.undo],
-    [["zoom"], instructions.zoom],
-    [["flip"], instructions.flip],
-  ];
-  for (const [actions, meaning] of rows) {
-    const caps = element("dt");
-    caps.append(...actions.map((action) => element("kbd", keys.cap(action).face)));
-    list.append(caps, element("dd", meaning));
+  for (const [meaning, faces] of Object.entries(caps)) {
+    const keys = element("dt");
+    keys.append(...faces.map((face) => element("kbd", face)));
+    list.append(keys, element("dd", instructions[meaning]));
   }
   return list;
 }
@@ -63,6 +58,15 @@ function viewingCard({ viewing }, checks) {
   }
   const nodes = [paragraph(viewing.text), list, paragraph(viewing.night, "soft")];
   return { heading: viewing.heading, nodes, button: viewing.button };
+}
+
+// What stands between `place`, where the annotator was last, and this trial; null: nothing does.
+function pauseCard(texts, place, trial, pace) {
+  const now = performance.now();
+  if (place?.question_id !== trial.question_id) return partCard(texts, trial);
+  if (place.practice && !trial.practice) return practicedCard(texts);
+  if (place.block !== trial.block) return blockCard(texts, trial);
+  return pace.breakDue(now) ? restCard(texts, pace.minutes(now)) : null;
 }
 
 function partCard({ title, part }, trial) {

@@ -20,6 +20,16 @@ class Keys {
     const face = ARROWS[key] ?? this.names[key] ?? key.toUpperCase();
     return { face, shortcut: key.length === 1 ? key.toUpperCase() : key };
   }
+
+  // The faces of keys that the instructions tell of, by what they do.
+  told(reasons) {
+    const faces = (...actions) => actions.map((action) => this.cap(action).face);
+    const tools = ["undo", "zoom", "flip", ...(reasons ? ["reason"] : [])];
+    return {
+      choose: faces("left", "right"),
+      ...Object.fromEntries(tools.map((tool) => [tool, faces(tool)])),
+    };
+  }
 }
 
 // Shift with an arrow never votes: it moves what is magnified, by this step, else undefined.

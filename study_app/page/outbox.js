@@ -19,11 +19,19 @@ function keep(name, value) {
   }
 }
 
+function outboxName(name) {
+  return `evalkit-outbox-${name}`;
+}
+
 // Votes that the server has not acknowledged, oldest first. Each change is made to what is stored,
 // since another tab of the same annotator may have changed it.
 class Outbox {
   constructor(name) {
-    this.name = `evalkit-outbox-${name}`;
+    this.name = outboxName(name);
+  }
+
+  isNamed(name) {
+    return this.name === outboxName(name);
   }
 
   get votes() {

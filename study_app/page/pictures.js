@@ -64,3 +64,13 @@ class Pictures {
     return null;
   }
 }
+
+// An image of the instructions; null where it cannot be had after a few tries.
+async function exampleImage(server, path) {
+  for (const wait of RETRY_MS) {
+    const { image } = await server.image(path, server.signal);
+    if (image || server.signal.aborted) return image;
+    await server.pause(wait);
+  }
+  return null;
+}

@@ -4,7 +4,7 @@ const POLL_MS = 20_000;
 const LONG_REST_MS = 60_000;
 const SLOW_MS = 700;
 const SIGHTED_STAGES = ["consent", "instructions", "vote"]; // those that need a wide window
-const CLOSED_STAGES = ["unknown", "full", "withdrawn"]; // those that nobody can withdraw from
+const CLOSED_STAGES = ["unknown", "full", "withdrawn"]; // nobody takes part any more
 
 const opened = new WeakMap(); // Streamlit calls this again whenever its script has run
 
@@ -45,8 +45,10 @@ class Session {
 
   async start() {
     const answer = await this.ask("session", { ...windowSize(), ...screenSize() }, (first) => {
+      if (first.status !== 200) return;
       this.session_id = first.session_id;
-      if (first.settings && !this.outbox) this.settle(first.settings);
+      if (!this.outbox) this.settle(first.settings);
+      else if (!this.outbox.isNamed(first.settings.outbox)) this.beginAnew();
     });
     if (!answer) return;
     if (answer.status !== 200) {
@@ -55,6 +57,14 @@ class Session {
     }
     this.fitWindow();
     this.send();
+    return answer;
+  }
+
+  // This browser has been let in as somebody else meanwhile: what the one before has not sent stays
+  // under their name until they open their link again.
+  beginAnew() {
+    this.closing.abort();
+    location.reload();
   }
 
   settle(settings) {
@@ -62,6 +72,7 @@ class Session {
     this.outbox = new Outbox(settings.outbox);
     this.placeName = `evalkit-place-${settings.outbox}`;
     this.keys = new Keys(settings.keys, texts.keys);
+    this.caps = this.keys.told(settings.reasons);
     this.pace = new Pace(settings.break_minutes);
     this.viewing = new Viewing(settings.viewing_size);
     root.style.setProperty("--viewing-size", `${settings.viewing_size}px`);
@@ -72,9 +83,8 @@ class Session {
     this.trial = new TrialScreen(root, {
       texts,
       server,
+      settings,
       keys: this.keys,
-      reasons: settings.reasons,
-      minViewingMs: settings.min_viewing_ms,
       voted: (...vote) => this.vote(...vote),
       undone: () => this.undo(),
     });
@@ -95,6 +105,7 @@ class Session {
       return null;
     }
     before(answer);
+    if (this.closing.signal.aborted) return null;
     if (answer.status === 200 && number > this.heard) {
       this.heard = number;
       this.receive(answer);
@@ -114,8 +125,10 @@ class Session {
   }
 
   receive(state) {
+    const leaving = this.state.stage === "withdrawing";
+    if (leaving && !CLOSED_STAGES.includes(state.stage)) return; // an answer from before
     this.state = state;
-    this.withdrawal.offer(!CLOSED_STAGES.includes(state.stage));
+    this.withdrawal.offer(![...CLOSED_STAGES, "withdrawing"].includes(state.stage));
     const unsent = (trial) => !this.outbox.holds(trial.trial_id);
     this.trials = state.stage === "vote" ? state.trials.filter(unsent) : [];
     if (state.stage === "vote") this.holdPictures();
@@ -136,7 +149,7 @@ class Session {
       return finished ? this.showThanks() : this.wait();
     }
     if (this.trial.shown?.trial.trial_id === trial.trial_id) return;
-    const pause = this.pauseBefore(trial);
+    const pause = pauseCard(this.texts, recall(this.placeName), trial, this.pace);
     if (pause) return this.rest(pause, trial);
     const images = this.pictures.of(trial.trial_id);
     if (!images) return this.wait();
@@ -174,45 +187,24 @@ class Session {
   }
 
   showInstructions(instructions) {
-    const { texts, keys } = this;
+    const { texts } = this;
     const fetched = new Map();
     const pictures = (question_id, side) => {
       const path = `example/${encodeURIComponent(question_id)}/${side}`;
-      if (!fetched.has(path)) fetched.set(path, this.example(path));
+      if (!fetched.has(path)) fetched.set(path, exampleImage(this.server, path));
       return fetched.get(path);
     };
     const check = () => this.showCard(viewingCard(texts, this.viewing.checks()), instructed);
     const instructed = () => this.askOwn("instructed");
     this.present(() =>
-      this.showCard(instructionsCard(texts, instructions, keys, pictures), () => this.present(check)),
+      this.showCard(instructionsCard(texts, instructions, this.caps, pictures), () => this.present(check)),
     );
-  }
-
-  async example(path) {
-    const { signal } = this.closing;
-    for (let attempt = 0; attempt < RETRY_MS.length; attempt += 1) {
-      const { image } = await this.server.image(path, signal);
-      if (image || signal.aborted) return image;
-      await this.server.pause(RETRY_MS[attempt]);
-    }
-    return null;
   }
 
   showThanks() {
     const card = thanksCard(this.texts, this.state.completion);
     this.bar.takeBack("loading", "image_slow");
     this.present(() => this.showCard({ ...card, aside: this.undoAside() }));
-  }
-
-  // What stands between the last trial and this one, or null: {card, ...}.
-  pauseBefore(trial) {
-    const { texts, pace } = this;
-    const now = performance.now();
-    const place = recall(this.placeName);
-    if (place?.question_id !== trial.question_id) return partCard(texts, trial);
-    if (place.practice && !trial.practice) return practicedCard(texts);
-    if (place.block !== trial.block) return blockCard(texts, trial);
-    return pace.breakDue(now) ? restCard(texts, pace.minutes(now)) : null;
   }
 
   rest(card, { question_id, block, practice }) {
@@ -240,17 +232,9 @@ class Session {
       this.pace.begin(performance.now());
       this.trial.show({ trial, images, earlier: null }, this.last !== null);
       this.count();
-      this.announce(trial);
+      const { done, total } = this.state.progress;
+      this.trial.announcePair(done + this.unsent + 1, total);
     });
-  }
-
-  announce({ question, prompt, practice }) {
-    const { progress } = this.state;
-    const number = progress.done + this.unsent + 1;
-    const { announce, announce_practice } = this.texts.trial;
-    const pattern = practice ? announce_practice : announce;
-    const said = filled(pattern, { number, total: progress.total, question });
-    this.trial.announce(prompt === undefined ? said : `${said} ${prompt}`);
   }
 
   // What is shown stays, but for a server that cannot be reached: then kind words.
@@ -319,9 +303,10 @@ class Session {
       const answer = await this.ask("vote", vote, (heard) => this.settled(vote, heard));
       if (!answer) break;
       if (answer.status === 200) continue;
-      const known = await this.askTrials();
-      if (!known) break; // nobody knows this browser now: the vote waits for the link
-      if (answer.status === 403) this.drop(vote);
+      const foreign = answer.status === 403; // or the browser is somebody else's, or nobody's
+      const known = await (foreign ? this.start() : this.askTrials());
+      if (!known || this.closing.signal.aborted) break; // the vote waits for its owner's link
+      if (foreign) this.drop(vote);
     }
     this.sending = false;
   }
@@ -359,7 +344,7 @@ class Session {
 
   async withdraw() {
     this.outbox?.clear();
-    this.present(() => this.showCard(plainCard(this.texts.withdrawing)));
+    this.receive({ stage: "withdrawing" });
     await this.ask("withdraw");
   }
 

@@ -2,12 +2,14 @@
 
 const ORDER = ["left", "tie", "both_bad", "right"]; // as on the screen
 const LONG_PROMPT = 130; // characters
+const LONGEST_PROMPT = 260; // characters: with more lines than fit at the usual sizes
 const LONGEST_REASON = 500; // characters
+const LONGEST_MS = 86_400_000; // a day: more says nothing
 
 class TrialScreen {
   // `voted` hears (choice, reason, response_ms), `undone` that the last answer is to be seen again.
-  constructor(root, { texts, keys, reasons, minViewingMs, server, voted, undone }) {
-    Object.assign(this, { root, texts, keys, reasons, minViewingMs, server, voted, undone });
+  constructor(root, { texts, keys, settings, server, voted, undone }) {
+    Object.assign(this, { root, texts, keys, settings, server, voted, undone });
     this.shown = null; // {trial, images, earlier: the answer that is corrected, or null}
     this.votable = false;
     const changed = () => this.drawTools();
@@ -42,7 +44,7 @@ class TrialScreen {
 
   dressReason() {
     const reason = this.$(".reason");
-    reason.hidden = !this.reasons;
+    reason.hidden = !this.settings.reasons;
     const cap = this.keys.cap("reason");
     const label = this.$(".reason label");
     label.replaceChildren(element("kbd", cap.face, { "aria-hidden": "true" }));
@@ -90,7 +92,9 @@ class TrialScreen {
     const description = this.$(".prompt");
     description.hidden = prompt === undefined;
     description.textContent = prompt ?? "";
-    description.classList.toggle("long", (prompt ?? "").length > LONG_PROMPT);
+    const length = prompt?.length ?? 0;
+    asked.classList.toggle("long", length > LONG_PROMPT);
+    asked.classList.toggle("longest", length > LONGEST_PROMPT);
     asked.scrollTop = 0;
     asked.removeAttribute("tabindex");
     if (asked.scrollHeight > asked.clientHeight) asked.tabIndex = 0; // to be scrolled by keys
@@ -140,6 +144,13 @@ class TrialScreen {
     this.announce(this.texts.trial[`${this.lens.side}_image`]);
   }
 
+  announcePair(number, total) {
+    const { question, prompt, practice } = this.shown.trial;
+    const { announce, announce_practice } = this.texts.trial;
+    const said = filled(practice ? announce_practice : announce, { number, total, question });
+    this.announce(prompt === undefined ? said : `${said} ${prompt}`);
+  }
+
   announce(text) {
     this.$(".announcement").textContent = text;
   }
@@ -152,7 +163,7 @@ class TrialScreen {
     await nextFrame();
     if (this.shown !== shown) return;
     const shownAt = (this.shownAt = performance.now());
-    const left = () => this.minViewingMs - (performance.now() - shownAt);
+    const left = () => this.settings.min_viewing_ms - (performance.now() - shownAt);
     while (left() > 0) await this.server.pause(left());
     if (this.shown === shown && this.shownAt === shownAt) this.allow(true);
   }
@@ -170,12 +181,12 @@ class TrialScreen {
 
   vote(choice) {
     if (!this.votable || !this.shown.trial.choices.includes(choice)) return;
-    const response_ms = Math.round(performance.now() - this.shownAt);
+    const response_ms = Math.min(LONGEST_MS, Math.round(performance.now() - this.shownAt));
     this.allow(false);
     for (const button of this.$(".choices").children) {
       button.classList.toggle("pressed", button.dataset.choice === choice);
     }
-    this.voted(choice, this.reasons ? this.reason.value.trim() : "", response_ms);
+    this.voted(choice, this.settings.reasons ? this.reason.value.trim() : "", response_ms);
   }
 
   // Below a practice pair: was it right, and which side it is.
@@ -209,7 +220,7 @@ class TrialScreen {
       undo: () => isOff(this.$(".undo")) || this.undone(),
       zoom: () => this.lens.zoom(),
       flip: () => this.flip(),
-      reason: () => this.reasons && this.reason.focus(),
+      reason: () => this.settings.reasons && this.reason.focus(),
     };
     if (ORDER.includes(action)) this.vote(action);
     else acts[action]?.();
