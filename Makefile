@@ -2,12 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint scenes screens setup browser
+.PHONY: demo test bench lint scenes screens setup browser proxy
 
 demo: .venv/.installed ## the whole chain on built-in models, then vote yourself
 	$(BIN)/evalkit demo
 
-test: .venv/.installed browser ## every test, one of them in a real browser
+test: .venv/.installed browser proxy ## every test: real browser, databases, proxy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
@@ -27,6 +27,9 @@ setup: .venv/.installed
 
 browser: # Chromium from the machine, or from Debian's packages where that is possible
 	@.ci/chromium
+
+proxy: # nginx from the machine, or from Debian's packages where that is possible
+	@.ci/nginx
 
 scenes: .venv/.installed ## train the built-in models again (hours on two cores; resumes)
 	$(BIN)/python -m evalkit.models.scenes.training --work build/scenes
