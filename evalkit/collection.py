@@ -3,6 +3,7 @@
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +15,10 @@ from evalkit.errors import StudyError
 from evalkit.files import file_sha256, write_bytes
 from evalkit.lock import (
     has_votes,
+    is_same_study,
     is_unchanged,
     open_votes,
+    require_same_study,
     require_unchanged,
     study_images,
     write_lock,
@@ -36,19 +39,32 @@ def open_collection(folder: StudyFolder, now: str) -> Store:
     """The study's vote database; on the first call pairs, checks, public images and it are made.
 
     The lock holds the study, its prompts and its images as they stand then. When they have changed
-    since, all is made anew (annotators stay invited and must consent anew), but only while there is
-    no vote. Raises StudyError where images are missing or are not the listed ones, no pair can be
-    shown, or votes forbid the change.
+    since, or the database is that of another form of the study, all is made anew (annotators stay
+    invited and must consent anew), but only while there is no vote. Raises StudyError where images
+    are missing or are not the listed ones, no pair can be shown, or votes forbid the change.
     """
     if has_votes(folder):
         require_unchanged(folder)
-    elif not (store_exists(folder.store_address) and is_unchanged(folder)):
+    elif not _is_made(folder):
         _make_collection(folder)
         write_lock(folder, now)
     store = open_votes(folder)
-    if store.entry() != folder.study.entry:
-        store.set_entry(folder.study.entry)
+    try:
+        require_same_study(folder, store)
+        if store.entry() != folder.study.entry:
+            store.set_entry(folder.study.entry)
+    except BaseException:
+        store.close()
+        raise
     return store
+
+
+def _is_made(folder: StudyFolder) -> bool:
+    """Whether all that annotators are shown was made, to the end, from the study as it is now."""
+    if not (store_exists(folder.store_address) and is_unchanged(folder)):
+        return False
+    with closing(open_votes(folder)) as store:
+        return is_same_study(folder, store)
 
 
 def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
@@ -93,7 +109,10 @@ def _require_web_address(url: str) -> None:
 
 
 def upgrade_votes(folder: StudyFolder, now: str) -> Upgrade:
-    """Bring a vote database of an older evalkit to the schema of this one; every vote stays."""
+    """Bring a vote database of an older evalkit to the schema of this one; every vote stays.
+
+    StoreError where a server's database is another study's.
+    """
     has_checks = folder.checks_file.is_file()
     checks = tables.read(folder.checks_file, tables.CHECKS) if has_checks else tables.CHECKS.empty()
     return upgrade_store(folder.store_address, folder.study, checks, now)
@@ -111,6 +130,7 @@ def _make_collection(folder: StudyFolder) -> None:
     checks = plan_checks(images, prompts, study)
     names = {shown: f"{secrets.token_hex(16)}.png" for shown in shown_images(pairs, checks)}
     blinded = blind_pairs(pairs, checks, prompts, names, study.seed)
+    folder.lock_file.unlink(missing_ok=True)  # what a stop leaves half made is locked by nothing
     _write_public_images(folder, images, names)
     _store_plan(folder, blinded)
     tables.write(pairs, folder.pairs_file, tables.PAIRS)

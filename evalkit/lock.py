@@ -95,6 +95,25 @@ def open_votes(folder: StudyFolder) -> Store:
     return store
 
 
+def require_same_study(folder: StudyFolder, store: Store) -> None:
+    """StudyError where the votes in the database were given for another form of the study.
+
+    The lock can hold and the database be another one: an older copy of either was put back.
+    """
+    if not is_same_study(folder, store):
+        name = described(folder.store_address)
+        raise StudyError(
+            f"{name}: holds votes that were given for another form of study.toml than the one that "
+            f"lock.json holds; put the database back that belongs to {folder.root}, or make a new "
+            "study"
+        )
+
+
+def is_same_study(folder: StudyFolder, store: Store) -> bool:
+    """Whether the database was made from the study as study.toml has it now."""
+    return store.study().study_sha256 == folder.study.sha256
+
+
 def _require_own(folder: StudyFolder, store: Store) -> None:
     if store.study().name_sha256 != name_sha256(folder.study):
         raise StudyError(

@@ -220,7 +220,11 @@ def annotator_rows(store: Store, now: str) -> pd.DataFrame:
 
 
 def vote_rows(store: Store) -> pd.DataFrame:
-    """The votes as they stand with their trials, in screen words, in the order they were given."""
+    """The votes as they stand with their trials, in screen words, in the order they were given.
+
+    Columns of `tables.VOTES` (see `Store.votes`) and `tables.TRIALS`; `session_id` is where the
+    trial was issued, `voted_session_id` where it was answered.
+    """
     return store.votes().merge(store.trials(), on="trial_id", validate="1:1")
 
 
@@ -232,18 +236,6 @@ def require_annotator(store: Store, annotator_id: str) -> None:
             f'annotator "{annotator_id}": unknown{nearest(annotator_id, known)}; the study has '
             f"{len(known):,}; the dashboard and its export list them"
         )
-
-
-def early_look(store: Store) -> str | None:
-    """What must be said of an analysis before the planned votes are there; None once they are."""
-    questions = question_progress(store)
-    planned, given = sum(q.planned for q in questions), sum(q.given for q in questions)
-    if given == planned:
-        return None
-    return (
-        f"An early look: {given:,} of {planned:,} planned votes are there; the intervals hold for "
-        "the declared end only, so do not stop or go on because of what they show."
-    )
 
 
 def question_progress(store: Store) -> tuple[QuestionProgress, ...]:

@@ -1,7 +1,10 @@
 """Studies and vote files -> result tables on disk."""
 
 import json
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,9 +19,11 @@ from evalkit.analysis import (
     win_rates,
 )
 from evalkit.comparisons import attention_answers, read_imported, unblind
+from evalkit.early_looks import planned_votes, record_look, recorded_looks, require_planned
 from evalkit.errors import StudyError, first_line, listed
 from evalkit.files import write_json
-from evalkit.lock import open_votes, require_unchanged
+from evalkit.lock import open_votes, require_same_study, require_unchanged
+from evalkit.store import Store
 from evalkit.study_folder import StudyFolder
 
 _TABLES = {
@@ -30,20 +35,38 @@ _TABLES = {
 }
 
 
-def analyze_study(folder: StudyFolder) -> dict[str, pd.DataFrame]:
+def analyze_study(folder: StudyFolder, early_at: str | None = None) -> dict[str, pd.DataFrame]:
     """Write comparisons, win rates, ratings, scores, speed and summary into `folder.analysis`.
 
-    Gives the tables by name; all of them are made before the first is written. StudyError before
-    the first vote, where the study has changed since, or where images lack a score.
+    Gives the tables by name; all of them are made before the first is written. `early_at` is the
+    time of a look before the planned votes are there: the study's log keeps it, and this and every
+    later summary tells it. StudyError where votes are missing and it is None, before the first
+    vote, where the study has changed since, or where images lack a score.
     """
     require_unchanged(folder)
-    store = open_votes(folder)
-    trials, votes, annotators = store.trials(), store.votes(), store.annotators()
-    if votes.empty:
-        raise StudyError(
-            f"{folder.root}: no votes yet; invite annotators with: evalkit invite {folder.root}, "
-            f"and collect votes with: evalkit serve {folder.root}"
-        )
+    with closing(open_votes(folder)) as store:
+        if not store.has_votes():
+            raise StudyError(
+                f"{folder.root}: no votes yet; invite annotators with: evalkit invite "
+                f"{folder.root}, and collect votes with: evalkit serve {folder.root}"
+            )
+        require_same_study(folder, store)
+        planned = planned_votes(store)  # before the votes are read: they are never fewer than said
+        if early_at is None:
+            require_planned(planned, folder.root, folder.root)
+        results, counts = _results(folder, store)
+        if early_at is not None and planned.banner:
+            record_look(store, planned, early_at)
+        counts["planned_votes"] = {**asdict(planned), "early_looks": recorded_looks(store)}
+    _write(results, folder.analysis)
+    write_json(folder.analysis / "summary.json", counts)
+    return results
+
+
+def _results(folder: StudyFolder, store: Store) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+    """The result tables by name, and the counts of the summary."""
+    votes = store.votes()
+    trials, annotators = store.trials(), store.annotators()  # after the votes: each has its trial
     comparisons = unblind(
         votes,
         trials,
@@ -64,9 +87,7 @@ def analyze_study(folder: StudyFolder) -> dict[str, pd.DataFrame]:
     }
     for name in ("scores", "speed"):
         results[name] = tables.label_simulated(results[name], tables.is_simulated(comparisons))
-    _write(results, folder.analysis)
-    write_json(folder.analysis / "summary.json", counts)
-    return results
+    return results, counts
 
 
 def analyze_file(path: Path, out: Path) -> dict[str, pd.DataFrame]:

@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
 from pydantic import Field, ValidationError
@@ -155,13 +156,31 @@ def _check_names(file: _StudyFile, path: Path) -> None:
             raise StudyError(
                 f'{path}: questions: the id "{question_id}" stands twice; give each its own'
             )
-    is_file = Path(file.store).name == file.store and file.store.endswith(".sqlite")
-    if not is_file and not file.store.startswith("postgresql://"):
+    _check_store(file.store, path)
+
+
+def _check_store(store: str, path: Path) -> None:
+    if store.startswith("postgresql://"):
+        if not _names_a_database(store):  # not repeated: a password may stand in it
+            raise StudyError(
+                f"{path}: store: the address names no database on a server; write "
+                "postgresql://user@host/database, or with a local socket "
+                "postgresql:///database?host=/var/run/postgresql"
+            )
+    elif Path(store).name != store or not store.endswith(".sqlite") or "\0" in store:
         raise StudyError(
-            f'{path}: store = "{file.store}"; allowed is the name of a file in the study folder '
-            "that ends in .sqlite, or an address such as postgresql://user@host/database; write "
-            'store = "votes.sqlite"'
+            f"{path}: store = {json.dumps(store)}; allowed is the name of a file in the study "
+            "folder that ends in .sqlite, or an address such as postgresql://user@host/database; "
+            'write store = "votes.sqlite"'
         )
+
+
+def _names_a_database(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool((parts.hostname or "host" in parse_qs(parts.query)) and parts.path.strip("/"))
+    except ValueError:
+        return False
 
 
 def _check_pairs(file: _StudyFile, path: Path) -> None:

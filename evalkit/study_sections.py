@@ -5,6 +5,7 @@ import string
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -27,6 +28,15 @@ INSTRUCTIONS = (
     "You see two images side by side and one question. Look at both, then choose with the keys or "
     "the buttons. There is no right answer: we want your own judgement."
 )
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("nothing could be read there; write what annotators are to read")
+    return text
+
+
+Words = Annotated[str, AfterValidator(_not_blank)]
 
 
 class Section(BaseModel):
@@ -100,7 +110,7 @@ class Question(Section):
     """One question asked of each pair; `show_prompt` shows the prompt above the images."""
 
     id: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")
-    text: str = Field(min_length=1)
+    text: Words
     show_prompt: bool
     tie: bool = True
     both_bad: bool = False
@@ -199,8 +209,8 @@ class SessionSettings(Section):
     may be written beside each choice.
     """
 
-    consent: str = Field(default=CONSENT, min_length=1)
-    instructions: str = Field(default=INSTRUCTIONS, min_length=1)
+    consent: Words = CONSENT
+    instructions: Words = INSTRUCTIONS
     language: str = "en"
     texts: str | None = None
     keys: Keys = Keys()
@@ -214,7 +224,7 @@ class Entry(Section):
     `prolific` lets in whoever comes with PROLIFIC_PID, STUDY_ID and SESSION_ID in the address,
     `open` whoever has the study's open link; at most `limit` people, where a place left unfinished
     for `reclaim_minutes` goes to somebody else. `completion_code` and `return_url` are shown at
-    the end.
+    the end; Prolific pays by one of them. With `study_id` only that STUDY_ID is let in.
     """
 
     kind: Literal["personal", "prolific", "open"] = "personal"
@@ -222,9 +232,17 @@ class Entry(Section):
     reclaim_minutes: int = Field(default=60, ge=5, le=10_080)
     completion_code: str | None = Field(default=None, min_length=1, max_length=200)
     return_url: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    study_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]{1,64}$")
 
     @model_validator(mode="after")
-    def _has_a_limit(self) -> Self:
+    def _is_whole(self) -> Self:
         if self.kind != "personal" and self.limit is None:
             raise ValueError(f'kind = "{self.kind}" needs a limit; write limit = 50 or the like')
+        if self.kind == "prolific" and self.completion_code is None and self.return_url is None:
+            raise ValueError(
+                'kind = "prolific" needs completion_code or return_url, without which nobody is '
+                "paid; copy either from the study's page at Prolific"
+            )
+        if self.kind != "prolific" and self.study_id is not None:
+            raise ValueError('study_id is Prolific\'s; leave it out, or write kind = "prolific"')
         return self

@@ -138,9 +138,11 @@ VOTES = Table(
     "votes",
     (
         *_text("trial_id"),
-        Column("choice", allowed=CHOICES),
-        *_count("response_ms"),
+        Column("choice", allowed=CHOICES),  # the last one, as corrected
+        *_count("response_ms"),  # until the first answer, and when that was given
         *_text("created_at"),
+        Column("revision", "integer", required=False),  # of the choice: 1 where it stands as given
+        *_text("reason", "voted_session_id", required=False, empty=True),
     ),
     key=("trial_id",),
 )

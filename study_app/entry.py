@@ -84,13 +84,13 @@ def _of_prolific(served: Served, visitor: HTTPConnection, known: Annotator | Non
     ids = [visitor.query_params.getlist(name) for name in PROLIFIC]
     if not all(len(values) == 1 and _ID.fullmatch(values[0]) for values in ids):
         raise RefusedError(400, "unknown")
-    if served.store.entry().kind != "prolific":
+    person, study_id, session_id = (values[0] for values in ids)
+    entry = served.store.entry()
+    if entry.kind != "prolific" or entry.study_id not in (None, study_id):
         raise RefusedError(403, "unknown")
-    person = ids[0][0]
-    if known is not None and known.external_id == person:
-        return known
-    _require_slow(served.limits.entries, _network_address(visitor))
-    return served.store.admit("prolific", person, secrets.token_hex(8), utc_now())
+    if known is None or known.external_id != person:
+        _require_slow(served.limits.entries, _network_address(visitor))
+    return served.store.admit("prolific", person, secrets.token_hex(8), utc_now(), session_id)
 
 
 def _of_open_link(served: Served, visitor: HTTPConnection, known: Annotator | None) -> Annotator:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
+from evalkit.store import StudyFullError
 from study_app.answers import NO_STORE, Body, Visit
 from study_app.logins import forget_cookie
 from study_app.state import current_state
@@ -71,7 +72,10 @@ def give_consent(visit: Visit, consent: Consent) -> dict[str, Any]:
     store, annotator = visit.served.store, visit.annotator
     version = consent_version(visit.study)
     if consent.version == version:
-        store.consent(annotator.annotator_id, visit.now, version)
+        try:
+            store.consent(annotator.annotator_id, visit.now, version)
+        except StudyFullError:
+            return {"stage": "full"}
         annotator = dataclasses.replace(annotator, consented_at=visit.now, consent_version=version)
     return current_state(dataclasses.replace(visit, annotator=annotator), consent.session_id)
 

@@ -19,7 +19,7 @@ AHEAD = 3  # trials an annotator holds at once: the one to show, and those loade
 
 
 def stage(annotator: Annotator, version: str) -> str:
-    """The stage as the annotator's own row says it; "vote" may still turn out "done" or "paused".
+    """The stage as the annotator's own row says it; "vote" may still turn out otherwise.
 
     `version` is that of the consent text as it is now.
     """
@@ -43,8 +43,11 @@ def current_state(visit: Visit, session_id: str) -> dict[str, Any]:
     """
     store, study = visit.served.store, visit.study
     now = stage(visit.annotator, consent_version(study))
-    if now in ("consent", "instructions") and store.paused() is not None:
-        return {"stage": "paused"}
+    if now in ("consent", "instructions"):
+        if store.paused() is not None:
+            return {"stage": "paused"}
+        if not store.has_place(visit.annotator.annotator_id, visit.now):
+            return {"stage": "full"}
     if now == "consent":
         text = study.session.consent
         return {"stage": now, "consent": {"text": text, "version": consent_version(study)}}
@@ -72,7 +75,8 @@ def _voting(visit: Visit, session_id: str) -> dict[str, Any]:
     except StudyFullError:
         return {"stage": "full"}
     if not trials:
-        return _done(visit.study)
+        why = store.ending(annotator_id)
+        return _done(visit.study) if why == "done" else {"stage": why}
     # Only of the question on the screen: the prompt of a later part may not come before that part.
     trials = [trial for trial in trials if trial.question_id == trials[0].question_id]
     progress = store.progress(annotator_id, visit.now)

@@ -35,7 +35,19 @@ def own_trial(visit: Visit, trial_id: str) -> Trial:
 
 
 def cast_vote(visit: Visit, body: VoteBody) -> dict[str, Any]:
-    """The vote as it stands, what practice has to say about it, and the state."""
+    """The vote as it stands, what practice has to say about it, and the state.
+
+    All of it is one transaction: writers take turns, and whoever answers waits for theirs.
+    """
+    with visit.served.store.together():
+        try:
+            return _answered(visit, body)
+        except RefusedError as refused:  # nothing was written, and nothing went wrong
+            answer = refused
+    raise answer
+
+
+def _answered(visit: Visit, body: VoteBody) -> dict[str, Any]:
     trial = own_trial(visit, body.trial_id)
     vote = visit.served.store.vote(trial.trial_id)
     if vote is None or vote.revision < body.revision:

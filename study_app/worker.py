@@ -1,6 +1,7 @@
 """One worker: Streamlit's page and the app's own routes in one server, until Ctrl-C or SIGTERM."""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -58,6 +59,8 @@ def run_worker(
     )
     address, bound = listener.getsockname()[:2]
     name = "localhost" if address in ("127.0.0.1", "::1", "0.0.0.0", "::") else address
+    gc.collect()
+    gc.freeze()  # what is loaded stays: looking through all of it stops every vote for 0.2 s
     signal.signal(signal.SIGTERM, _stop)  # uvicorn hands the signal on when it has stopped
     print(f"Annotators vote at http://{name}:{bound} (stop with Ctrl-C)", flush=True)
     try:

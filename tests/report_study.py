@@ -87,7 +87,9 @@ def write_results(folder: StudyFolder, comparisons: pd.DataFrame, images: pd.Dat
         labelled = tables.label_simulated(frame, simulated)
         tables.write(labelled, folder.analysis / f"{name}.csv", table)
     attention = pd.DataFrame({"trial_id": ["x1", "x2"], "passed": [True, False]})
-    write_json(folder.analysis / "summary.json", summary(comparisons, attention))
+    n = len(comparisons)
+    planned = {"planned_votes": {"given": n, "planned": n, "early_looks": []}}
+    write_json(folder.analysis / "summary.json", summary(comparisons, attention) | planned)
 
 
 def _write_images(folder: StudyFolder, prompts: pd.DataFrame) -> pd.DataFrame:

@@ -39,6 +39,7 @@ LAYERS = {
     "evalkit.wording": 2,
     "evalkit.bench": 3,
     "evalkit.collection": 3,
+    "evalkit.early_looks": 3,
     "evalkit.generation": 3,
     "evalkit.leaks": 3,
     "evalkit.metrics.run": 3,

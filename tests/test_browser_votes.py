@@ -18,6 +18,17 @@ from tests.browser import (
 
 pytestmark = pytest.mark.browser
 
+_FILL_THE_STORAGE = """() => {
+  for (let size = 2 ** 23; size >= 1; size /= 2) {
+    try {
+      for (let n = 0; ; n += 1) localStorage.setItem(`${size}-${n}`, "x".repeat(size));
+    } catch {} // full for pieces of this size
+  }
+}"""
+_OUTBOXES = """() => Object.keys(localStorage)
+  .filter((name) => name.startsWith("evalkit-outbox-"))
+  .map((name) => JSON.parse(localStorage.getItem(name)))"""
+
 
 @pytest.fixture(scope="module")
 def chromium():
@@ -115,9 +126,46 @@ def test_votes_in_the_outbox_survive_closing_the_page(page, served, link):
     expect(page.get_by_text("Your answers are kept")).to_be_visible()
     again = page.context.new_page()
     page.close()
+    posts = []
+    again.on("request", lambda sent: sent.method == "POST" and posts.append(sent.url))
     again.goto(served.server.url)  # the cookie is enough
     answered(again, 1, 5)
     assert served.choices(served.annotator_id(link)) == ["right"]
+    # The vote goes before its trial could be lent to somebody else.
+    assert [url.rpartition("/")[2] for url in posts[:2]] == ["vote", "session"]
+
+
+def test_votes_for_which_the_browser_has_no_room_are_kept_in_the_page_and_sent(page, served, link):
+    begin(page, link)
+    vote(page, "ArrowLeft")
+    answered(page, 1, 5)
+    page.evaluate(_FILL_THE_STORAGE)
+    page.route("**/study/vote", lambda route: route.abort())
+    vote(page, "ArrowRight")
+    expect(page.get_by_text("Your answers are kept")).to_be_visible()
+    vote(page, "ArrowDown")
+    page.unroute("**/study/vote")
+    answered(page, 3, 5)
+    assert served.choices(served.annotator_id(link)) == ["left", "right", "tie"]
+
+
+def test_a_vote_that_was_stored_goes_first_and_once_where_the_room_ends_after_it(
+    page, served, link
+):
+    begin(page, link)
+    wait_until_votable(page)
+    page.route("**/study/vote", lambda route: route.abort())
+    vote(page, "ArrowLeft")
+    vote(page, "ArrowRight")
+    page.evaluate(_FILL_THE_STORAGE)
+    vote(page, "ArrowDown")
+    sent = []
+    page.on("response", lambda got: got.url.endswith("/vote") and sent.append(got.status))
+    page.unroute("**/study/vote")
+    answered(page, 3, 5)
+    assert served.choices(served.annotator_id(link)) == ["left", "right", "tie"]
+    assert sent.count(200) == 3
+    assert page.evaluate(_OUTBOXES) == [[]]
 
 
 def test_a_vote_pressed_while_the_server_is_down_arrives_when_it_is_back(page, served, link):
@@ -156,7 +204,7 @@ def test_a_busy_server_is_asked_again_until_it_answers(page, served, link):
     assert served.choices(served.annotator_id(link)) == ["left"]
 
 
-def test_a_pair_that_was_given_away_is_said_to_be(page, served, link):
+def test_a_vote_that_cannot_stand_is_said_to_be(page, served, link):
     begin(page, link)
     wait_until_votable(page)
     refused = []
@@ -169,11 +217,11 @@ def test_a_pair_that_was_given_away_is_said_to_be(page, served, link):
 
     page.route("**/study/vote", refuse_once)
     page.keyboard.press("ArrowLeft")
-    expect(page.get_by_text("had gone to somebody else meanwhile")).to_be_visible()
+    expect(page.get_by_text("could not be counted")).to_be_visible()
     answered(page, 0, 5)
     vote(page, "ArrowRight")
     answered(page, 1, 5)
-    expect(page.get_by_text("had gone to somebody else meanwhile")).to_have_count(0)
+    expect(page.get_by_text("could not be counted")).to_have_count(0)
     assert served.choices(served.annotator_id(link)) == ["right"]
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from evalkit import __version__, tables
+from evalkit import __version__, collection, tables
 from evalkit.collection import invite, open_collection
 from evalkit.errors import StudyError
+from evalkit.result_tables import analyze_study
 from evalkit.store import open_store
 from tests.study_factory import MODELS, NOW, admit, make_study
 
@@ -110,6 +111,55 @@ def test_a_study_changed_after_a_vote_is_refused(folder):
         invite(changed, 1, LATER, "http://localhost:8501")
     restored = change(changed, "is nicer?", "looks better made?")
     assert len(open_collection(restored, LATER).votes()) == 1
+
+
+def test_a_database_of_another_form_of_the_study_is_made_anew_before_any_vote(folder):
+    """The study was changed and changed back while lock.json was put back from a copy."""
+    open_collection(folder, NOW).close()
+    lock = folder.lock_file.read_bytes()
+    changed = change(folder, "viewing_size = 64", "viewing_size = 80")
+    open_collection(changed, LATER).close()
+    restored = change(changed, "viewing_size = 80", "viewing_size = 64")
+    restored.lock_file.write_bytes(lock)
+    store = open_collection(restored, LATER)
+    assert store.study().study_sha256 == restored.study.sha256
+    assert store.study().viewing_size == 64
+    assert {Image.open(path).size for path in restored.blinded.iterdir()} == {(64, 64)}
+    store.close()
+
+
+def test_votes_given_for_another_form_of_the_study_are_refused(folder):
+    open_collection(folder, NOW).close()
+    lock = folder.lock_file.read_bytes()
+    changed = change(folder, "looks better made?", "is nicer?")
+    vote_once(changed)
+    restored = change(changed, "is nicer?", "looks better made?")
+    restored.lock_file.write_bytes(lock)
+    for use in (lambda: open_collection(restored, LATER), lambda: analyze_study(restored, LATER)):
+        with pytest.raises(StudyError, match="given for another form of study.toml"):
+            use()
+
+
+def test_what_a_stop_leaves_half_made_is_made_anew(folder, monkeypatch):
+    open_collection(folder, NOW).close()
+    changed = change(folder, "viewing_size = 64", "viewing_size = 80")
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(*_):
+        raise StoppedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(collection, "_store_plan", stop)
+        with pytest.raises(StoppedError):
+            open_collection(changed, LATER)
+    restored = change(changed, "viewing_size = 80", "viewing_size = 64")
+    open_collection(restored, LATER).close()
+    names = {path.name for path in restored.blinded.iterdir()}
+    store = open_store(restored.store_address)
+    assert names == set(store.pairs()[["file_a", "file_b"]].to_numpy().ravel())
+    store.close()
 
 
 def test_images_changed_after_a_vote_are_refused(folder):

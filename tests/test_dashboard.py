@@ -218,12 +218,27 @@ def test_accounts_allow_listed_and_verified_addresses(tmp_path):
     accounts = read_accounts(write_secrets(tmp_path / "secrets.toml"))
     ann = {"is_logged_in": True, "email": "ann@EXAMPLE.org", "email_verified": True}
     assert accounts.allows(ann)
-    assert accounts.allows({"is_logged_in": True, "email": "ann@example.org"})
+    assert not accounts.allows({"is_logged_in": True, "email": "ann@example.org"})
     assert not accounts.allows({**ann, "email_verified": False})
     assert not accounts.allows({**ann, "is_logged_in": False})
     assert not accounts.allows({**ann, "email": "bob@example.org"})
     assert not accounts.allows({"is_logged_in": True})
     assert not accounts.allows({})
+
+
+def test_unverified_addresses_are_let_in_only_where_the_file_says_so(tmp_path):
+    file = write_secrets(tmp_path / "secrets.toml")
+    plain = file.read_text()
+    file.write_text(plain + "allow_unverified_emails = true\n")
+    accounts = read_accounts(file)
+    assert accounts.allows({"is_logged_in": True, "email": "ann@example.org"})
+    assert accounts.allows(
+        {"is_logged_in": True, "email": "ann@example.org", "email_verified": False}
+    )
+    assert not accounts.allows({"is_logged_in": True, "email": "bob@example.org"})
+    file.write_text(plain + 'allow_unverified_emails = "yes"\n')
+    with pytest.raises(EvalkitError, match="allow_unverified_emails = 'yes'; allowed are true"):
+        read_accounts(file)
 
 
 @pytest.mark.parametrize(
@@ -451,8 +466,15 @@ def test_login_block_pause_and_export(server, page, store, tmp_path):
     text = (tmp_path / "votes.csv").read_text()
     votes = pd.read_csv(io.StringIO(text))
     assert len(votes) == 17
+    assert {"reason", "revision", "session_id", "voted_session_id", "response_ms"} <= set(votes)
     assert set(votes["choice"]) <= {"left", "right", "tie", "both_bad"}
     assert not any(model in text for model in MODELS)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="sessions.csv").click()
+    download.value.save_as(tmp_path / "sessions.csv")
+    sessions = pd.read_csv(tmp_path / "sessions.csv")
+    assert set(votes["voted_session_id"]) <= set(sessions["session_id"])
+    assert {"viewport_width", "screen_height", "pixel_ratio"} <= set(sessions)
 
     page.get_by_role("tab", name="Pairs").click()
     expect(page.locator("canvas, svg").first).to_be_attached()

@@ -195,13 +195,63 @@ def test_from_prolific_to_the_completion_code_and_no_further(prolific):
     # One place is left, then the study is full.
     second = server.visitor(PROLIFIC.format("second"))
     assert second.start().json["stage"] == "consent"
-    full = server.enter(PROLIFIC.format("third"))
+    # A look at the page takes no place: whoever agrees first has it.
+    third = server.visitor(PROLIFIC.format("third"))
+    version = third.start().json["consent"]["version"]
+    assert second.begin()["stage"] == "vote"
+    body = {"session_id": third.session_id, "version": version}
+    assert third.post("consent", body).json == {"stage": "full"}
+    assert third.start().json["stage"] == "full"
+    full = server.enter(PROLIFIC.format("fourth"))
     assert full.status == 403
     assert "set-cookie" not in full.headers
-    assert server.visitor(PROLIFIC.format("second")).start().json["stage"] == "consent"
+    assert server.visitor(PROLIFIC.format("second")).start().json["stage"] == "vote"
     store = open_store(folder.store_address)
-    assert sorted(store.annotators()["external_id"]) == sorted([PID, "second"])
+    assert sorted(store.annotators()["external_id"]) == sorted([PID, "second", "third"])
     store.close()
+
+
+def test_who_withdrew_gets_no_place_by_coming_again(prolific):
+    server, folder = prolific
+    store = open_store(folder.store_address)
+    before = store.entry()
+    store.set_entry(before.model_copy(update={"limit": 9}))
+    visitor = server.visitor(PROLIFIC.format("sorry"))
+    visitor.begin()
+    people = store.annotators().set_index("external_id")
+    assert people.loc["sorry", "external_session"] == "77bb"
+    assert visitor.post("withdraw", {}).json["stage"] == "withdrawn"
+    again = server.visitor(PROLIFIC.format("sorry"))
+    assert again.start().json["stage"] == "withdrawn"
+    assert len(store.annotators()) == len(people)
+    store.set_entry(before)
+    store.close()
+
+
+def test_only_the_study_that_is_named_lets_in(prolific):
+    server, folder = prolific
+    store = open_store(folder.store_address)
+    before = store.entry()
+    for study_id, status in (("another", 403), ("64aa", 303)):
+        store.set_entry(before.model_copy(update={"limit": 9, "study_id": study_id}))
+        assert server.enter(PROLIFIC.format("visitor")).status == status
+    store.set_entry(before)
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ('kind = "prolific"\nlimit = 2', "needs completion_code or return_url"),
+        ('kind = "open"\nlimit = 2\nstudy_id = "64aa"', "study_id is Prolific's"),
+        ('kind = "prolific"\nlimit = 2\ncompletion_code = "C"\nstudy_id = "6 4"', "study_id"),
+    ],
+)
+def test_an_entry_that_cannot_work_is_refused_in_one_sentence(tmp_path, section, said):
+    folder = with_sections(make_study(tmp_path / "study"), f"[entry]\n{section}\n")
+    with pytest.raises(StudyError, match=said) as refused:
+        folder.study  # noqa: B018
+    assert len(str(refused.value).splitlines()) == 1
 
 
 # ---- the open link

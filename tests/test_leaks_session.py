@@ -176,7 +176,7 @@ def test_the_commands_end_with_exit_code_2_on_a_leak(folder, command, capsys, mo
     if command == "check":
         lines = told.out.splitlines()
         assert lines[0].startswith("LEAK  public files: 1 in the folder of public images is not of")
-        assert {line[:6] for line in lines[1:]} == {"ok    "}
+        assert {line[:6] for line in lines[1:]} == {"ok    ", "warn  "}
         assert told.err.startswith(f"evalkit: check: 1 of {len(lines)} checks of {folder.root}")
     else:
         assert told.out == ""
@@ -190,7 +190,7 @@ def test_the_command_of_a_clean_study_prints_a_line_per_check(folder, capsys, mo
         main()
     assert ended.value.code == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    assert {line[:6] for line in lines} == {"ok    "}
+    assert {line[:6] for line in lines} == {"ok    ", "warn  "}  # one model draws small images
     assert last == f"{len(lines)} checks, no leak."
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from evalkit.collection import invite, open_collection
+from evalkit.early_looks import PlannedVotes, planned_votes
 from evalkit.errors import StoreError
 from evalkit.monitoring import (
     annotator_rows,
-    early_look,
     overview,
     read_journals,
     reception,
@@ -101,13 +101,13 @@ def test_pairs_with_all_their_votes_are_counted_and_more_votes_count_no_more(sto
     assert state.given == state.planned == 72
     assert [q.complete_pairs for q in state.questions] == [18, 18]
     assert state.expected_end is None
-    assert early_look(store) is None
+    assert planned_votes(store).banner == ""
     change(folder, "UPDATE tallies SET voted = 9 WHERE rowid = 1")
     change(folder, "UPDATE tallies SET voted = 1 WHERE rowid = 2")
     state = overview(store, folder.received, LATER)
     assert state.given == 71
     assert sorted(q.complete_pairs for q in state.questions) == [17, 18]
-    assert early_look(store).startswith("An early look: 71 of 72 planned votes")
+    assert planned_votes(store) == PlannedVotes(given=71, planned=72)
 
 
 def test_expected_end_follows_from_the_pace(store, folder, ann):
@@ -324,14 +324,6 @@ def test_votes_of_before_the_journals_are_no_alarm_and_later_ones_are(store, fol
 # ---- what it says, and to whom
 
 
-def test_an_early_look_is_said(store, ann):
-    ann.vote(9)
-    assert early_look(store) == (
-        f"An early look: {main_votes(ann)} of 72 planned votes are there; the intervals hold for "
-        "the declared end only, so do not stop or go on because of what they show."
-    )
-
-
 def test_an_unknown_annotator_gets_the_nearest_spelling(store, ann):
     require_annotator(store, "ann")
     with pytest.raises(StoreError, match=r'annotator "anna": unknown; did you mean "ann"\?'):
@@ -353,10 +345,20 @@ def test_no_table_names_a_model_or_reveals_an_image(store, folder, ann):
 
 
 def test_votes_stand_in_screen_words(store, ann):
-    ann.vote(5, choice="left")
-    ann.send(ann.answered[-1].trial_id, "tie", revision=2)
+    ann.vote(5, choice="left", ms=2000)
+    given, ann.at = ann.at, after(5, ann.at)
+    store.start_session("tab-2", "ann", ann.at, 1280, 720, 1.5, 1920, 1080)
+    last = ann.answered[-1].trial_id
+    store.record_vote(last, "ann", "tie", 100, ann.at, 2, "=a slip", session_id="tab-2")
     rows = vote_rows(store)
     assert rows["choice"].tolist() == ["left"] * 4 + ["tie"]
+    corrected = rows.iloc[-1]
+    assert corrected["trial_id"] == last
+    assert (corrected["revision"], corrected["reason"]) == (2, "=a slip")
+    assert (corrected["session_id"], corrected["voted_session_id"]) == (ann.session_id, "tab-2")
+    # Looked at and answered then, however fast the slip was mended.
+    assert (corrected["response_ms"], corrected["created_at"]) == (2000, given)
+    assert rows["revision"].tolist() == [1, 1, 1, 1, 2]
     assert {"trial_id", "annotator_id", "question_id", "pair_id", "left", "kind"} <= set(rows)
     assert "winner" not in rows
 

@@ -197,6 +197,35 @@ def test_what_the_votes_were_simulated_from_is_said(study: StudyFolder) -> None:
     assert '<p class="note">quality: made-up strengths</p>' in source(study)
 
 
+# Before the planned votes are there
+
+
+def test_an_early_look_is_refused_or_said_everywhere(study: StudyFolder) -> None:
+    summary_file = study.analysis / "summary.json"
+    content = json.loads(summary_file.read_text("utf-8"))
+    looks = [{"at": NOW, "given": 1000, "planned": 2000}]
+    content["planned_votes"] = {"given": 1000, "planned": 2000, "early_looks": looks}
+    summary_file.write_text(json.dumps(content))
+    with pytest.raises(StudyError, match="1,000 of 2,000 planned votes are there.*add --early"):
+        write_report(study, NOW)
+    assert not study.report.exists()
+    write_report(study, NOW, early=True)
+    text = source(study)
+    banner = "EARLY LOOK: 1,000 of 2,000 planned votes; intervals hold for the declared end only"
+    assert f'<aside class="banner" role="note"><strong>{banner}' in text
+    read = " ".join(" ".join(Page(text).texts).split())
+    assert f"planned votes {banner}" in read
+    assert f"early looks 1,000 of 2,000 at {NOW}" in read
+    drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    assert sum("EARLY LOOK" in figure for figure in drawn) == 6  # not the scores
+
+
+def test_an_analysis_that_does_not_say_what_was_planned_is_made_anew(study: StudyFolder) -> None:
+    (study.analysis / "summary.json").unlink()
+    with pytest.raises(StudyError, match="how many votes were planned; run: evalkit analyze"):
+        write_report(study, NOW, early=True)
+
+
 # A page that stands alone and trusts no text
 
 
@@ -341,6 +370,7 @@ def test_the_datasheet_says_how_the_study_was_run(real: StudyFolder) -> None:
         "We store your choices",
         f"study file sha256 {real.study.sha256}",
         "exclusion rule none",
+        "planned votes all 432 were there at the analysis early looks none",
         f"written at {NOW}",
     ):
         assert words in read

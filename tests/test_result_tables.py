@@ -1,5 +1,7 @@
 """Result tables of a whole study: simulated sessions through the real store, then analysis."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from evalkit.errors import StudyError
 from evalkit.result_tables import analyze_file, analyze_study
 from evalkit.simulate import Population
 from evalkit.simulated_sessions import simulate_sessions
+from tests.people import Person
 from tests.study_factory import NOW, make_study
 
 LOOKING = Population(taste_sd=0, careless_share=0, tie_weight=0.3)
@@ -84,6 +87,30 @@ def test_comparisons_read_back_give_the_same_tables(voted, tmp_path):
         pd.testing.assert_frame_equal(again[name], own[name])
         written = pd.read_csv(tmp_path / "out" / f"{name}.csv")
         assert (written["vote_source"] == tables.SIMULATED).all()
+
+
+def summary_of(folder):
+    return json.loads((folder.analysis / "summary.json").read_text())["planned_votes"]
+
+
+def test_an_early_look_is_taken_only_when_wanted_and_every_later_summary_tells_it(tmp_path):
+    folder = make_study(tmp_path / "study", votes_per_pair=1)  # 18 pairs, 2 questions
+    store = open_collection(folder, NOW)
+    Person(store, folder.received, "ann").vote(5)
+    given = int(store.pair_votes()["voted"].sum())
+    with pytest.raises(StudyError, match=f"{given} of 36 planned votes are there.*add --early"):
+        analyze_study(folder)
+    assert not folder.analysis.exists()
+    assert store.log().empty
+    analyze_study(folder, early_at=NOW)
+    look = {"at": NOW, "given": given, "planned": 36}
+    assert summary_of(folder) == {"given": given, "planned": 36, "early_looks": [look]}
+    simulate_sessions(folder, store, utilities(folder), LOOKING, seed=1, now=NOW)
+    analyze_study(folder)
+    assert summary_of(folder) == {"given": 36, "planned": 36, "early_looks": [look]}
+    analyze_study(folder, early_at=NOW)  # no longer early
+    assert len(summary_of(folder)["early_looks"]) == 1
+    store.close()
 
 
 def test_scores_of_other_images_are_refused(voted):

@@ -120,6 +120,8 @@ def test_pause_and_resume(folder):
     done = evalkit("pause", folder.root, "--reason", "lunch")
     assert (done.returncode, done.stderr) == (0, "")
     assert "evalkit resume" in done.stdout
+    again = evalkit("pause", folder.root, "--reason", "an evening")
+    assert_refused(again, 'is paused already ("lunch"); go on with: evalkit resume')
     assert status(folder)["paused"]["reason"] == "lunch"
     assert evalkit("resume", folder.root).returncode == 0
     assert status(folder)["paused"] is None
@@ -133,6 +135,7 @@ def test_block_and_unblock(folder):
     assert status(folder)["annotators"]["blocked"] == 1
     assert evalkit("unblock", folder.root, "bob").returncode == 0
     assert status(folder)["annotators"]["blocked"] == 0
+    assert_refused(evalkit("unblock", folder.root, "bob"), "bob is not blocked; there is nothing")
     assert_refused(
         evalkit("block", folder.root, "bobb", "--reason", "x"), 'did you mean "bob"?', "unknown"
     )
@@ -185,19 +188,38 @@ def read_until(terminal, wanted):
     return text
 
 
-def test_an_early_analysis_says_so_and_a_whole_one_does_not(folder):
+def test_results_before_the_planned_votes_are_refused_or_recorded_and_said(folder):
     given = status(folder)["given"]
-    done = evalkit("analyze", folder.root)
+    for command in ("analyze", "report"):
+        done = evalkit(command, folder.root)
+        assert done.returncode == 2
+        assert not folder.analysis.exists()
+    assert_refused(
+        evalkit("analyze", folder.root), f"{given} of 36 planned votes are there", "add --early"
+    )
+    banner = f"EARLY LOOK: {given} of 36 planned votes; intervals hold for the declared end only"
+    done = evalkit("analyze", folder.root, "--early")
     assert done.returncode == 0, done.stderr
-    early = [line for line in done.stdout.splitlines() if "early look" in line]
-    assert len(early) == 1
-    assert early[0].startswith(f"An early look: {given} of 36 planned votes")
+    assert done.stdout.splitlines()[0] == banner
+    assert_refused(evalkit("report", folder.root), f"{given} of 36 planned votes", "add --early")
+    assert not folder.report.exists()
+    assert evalkit("report", folder.root, "--early").returncode == 0
+    assert banner in (folder.report / "index.html").read_text("utf-8")
+
     store = open_store(folder.store_address)
+    log = store.log().query("event == 'early look'")
+    assert log["actor"].tolist() == ["coordinator"]
+    assert json.loads(log["detail"].iloc[0]) == {"given": given, "planned": 36}
     for number in range(6):
         Person(store, folder.received, f"more{number}", BEFORE).vote(99)
     store.close()
     assert status(folder)["is_complete"] is True
     assert "may be analysed: evalkit analyze" in evalkit("status", folder.root).stdout
+    assert_refused(evalkit("report", folder.root), "wait for it and run evalkit analyze")
     done = evalkit("analyze", folder.root)
     assert done.returncode == 0, done.stderr
-    assert "early look" not in done.stdout
+    assert "EARLY" not in done.stdout
+    assert evalkit("report", folder.root).returncode == 0
+    page = (folder.report / "index.html").read_text("utf-8")
+    assert "EARLY LOOK" not in page
+    assert f"{given} of 36 at {log['at'].iloc[0]}" in page  # that somebody looked stays told

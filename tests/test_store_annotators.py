@@ -120,7 +120,7 @@ def test_the_window_is_recorded(store):
 
 
 def prolific(limit):
-    return Entry(kind="prolific", limit=limit, reclaim_minutes=60)
+    return Entry(kind="prolific", limit=limit, reclaim_minutes=60, completion_code="C0DE77")
 
 
 def begin(store, annotator_id, now=NOW):
@@ -146,6 +146,8 @@ def test_an_open_link_has_a_code_and_a_limit(store):
     store.set_entry(Entry(kind="open", limit=2))
     store.add_annotator("ann", "personal links take no place", NOW)
     assert [store.admit("open", None, i, NOW).annotator_id for i in ("x1", "x2")] == ["x1", "x2"]
+    for name in ("x1", "x2"):
+        begin(store, name)
     with pytest.raises(StudyFullError, match="all 2 places are taken"):
         store.admit("open", None, "x3", NOW)
 
@@ -192,11 +194,102 @@ def test_who_comes_back_while_their_place_is_free_goes_on(store):
 
 
 @pytest.mark.parametrize("leave", ["block", "withdraw"])
-def test_who_is_blocked_or_withdraws_gives_their_place_back(store, leave):
+def test_who_is_blocked_or_withdraws_gives_their_place_back_and_gets_no_other(store, leave):
     store.set_entry(prolific(1))
-    store.admit("prolific", "P-1", "x1", NOW)
+    store.admit("prolific", "P-1", "x1", NOW, "sitting-1")
+    begin(store, "x1")
     if leave == "block":
         store.block("x1", "three checks missed", NOW)
     else:
         store.withdraw("x1", NOW)
     assert store.admit("prolific", "P-2", "x2", NOW).annotator_id == "x2"
+    begin(store, "x2")
+    again = store.admit("prolific", "P-1", "x3", LATER, "sitting-2")  # though all places are taken
+    assert again.annotator_id == "x1"
+    assert (again.blocked_at, again.withdrawn_at) == {
+        "block": (NOW, None), "withdraw": (None, NOW),
+    }[leave]  # fmt: skip
+    assert store.has_place("x1", LATER)  # or the page would say that the study is full
+    assert "x3" not in set(store.annotators()["annotator_id"])
+
+
+def test_who_is_blocked_and_withdraws_stays_blocked_and_known_by_a_hash_only(store, database):
+    store.set_entry(prolific(2))
+    store.admit("prolific", "P-secret", "x1", NOW, "sitting-secret")
+    begin(store, "x1")
+    store.block("x1", "three checks missed", NOW)
+    store.withdraw("x1", LATER)
+    again = store.admit("prolific", "P-secret", "x2", LATER, "sitting-secret")
+    assert (again.annotator_id, again.blocked_at, again.withdrawn_at) == ("x1", NOW, LATER)
+    assert "secret" not in repr(database.execute("SELECT * FROM annotators"))
+    with pytest.raises(StoreError, match="x1: has withdrawn"):
+        store.consent("x1", LATER, "v2")
+
+
+def test_a_look_at_the_page_takes_no_place(store):
+    """Two come by the address with one place left: the first to agree has it."""
+    store.set_entry(prolific(1))
+    for name in ("x1", "x2"):
+        store.admit("prolific", f"P-{name}", name, NOW)
+        store.start_session(f"session-of-{name}", name, NOW)
+        store.log_in(name, f"cookie-{name}", NOW)
+    assert store.has_place("x1", NOW)
+    store.consent("x2", LATER, "v1")
+    assert (store.has_place("x1", LATER), store.has_place("x2", LATER)) == (False, True)
+    with pytest.raises(StudyFullError):
+        store.consent("x1", LATER, "v1")
+    assert store.annotators()["consented_at"].isna().tolist() == [True, False]
+
+
+def test_a_lost_place_does_not_come_back_by_opening_the_page(store):
+    store.set_entry(prolific(1))
+    store.admit("prolific", "P-1", "x1", NOW)
+    begin(store, "x1")
+    lease(store, "x1", "t", n=1)
+    store.admit("prolific", "P-2", "x2", AFTER_AN_HOUR)
+    store.consent("x2", AFTER_AN_HOUR, "v1")
+    store.log_in("x1", "cookie", AFTER_AN_HOUR)
+    store.start_session("another", "x1", AFTER_AN_HOUR)
+    assert not store.has_place("x1", AFTER_AN_HOUR)
+    with pytest.raises(StudyFullError):
+        store.lease_trials("x1", "another", ["u1"], AFTER_AN_HOUR, seed=0)
+
+
+def test_a_pause_keeps_the_places_of_those_who_have_one(store):
+    """Paused for a day; then an hour counts from the end of the pause on, without anybody's
+    having been heard of."""
+    store.set_entry(prolific(1))
+    store.admit("prolific", "P-1", "x1", NOW)
+    begin(store, "x1")
+    store.pause("the server moves", AFTER_59_MINUTES)
+    next_day = "2030-01-02T10:00:00.000+00:00"
+    for when in (AFTER_AN_HOUR, next_day):
+        with pytest.raises(StudyFullError):
+            store.admit("prolific", "P-2", "x2", when)
+    store.resume(next_day)
+    assert store.annotators()["last_seen_at"].tolist() == [NOW]
+    for minutes, is_kept in ((59, True), (60, False)):
+        when = f"2030-01-02T{10 + minutes // 60}:{minutes % 60:02d}:00.000+00:00"
+        if is_kept:
+            with pytest.raises(StudyFullError):
+                store.admit("prolific", "P-2", "x2", when)
+        else:
+            assert store.admit("prolific", "P-2", "x2", when).annotator_id == "x2"
+
+
+def test_a_place_that_ended_before_a_pause_is_not_given_back_by_it(store):
+    store.set_entry(prolific(1))
+    store.admit("prolific", "P-1", "x1", NOW)
+    begin(store, "x1")
+    store.pause("the server moves", AFTER_AN_HOUR)
+    store.resume("2030-01-01T12:00:00.000+00:00")
+    assert store.admit("prolific", "P-2", "x2", "2030-01-01T12:00:00.000+00:00").entry == "prolific"
+
+
+def test_what_is_paid_can_be_matched(store):
+    store.set_entry(prolific(1))
+    store.admit("prolific", "P-1", "x1", NOW, "sitting-1")
+    store.admit("prolific", "P-1", "x2", LATER, "sitting-2")
+    assert store.annotators()[["external_id", "external_session"]].values.tolist() == [
+        ["P-1", "sitting-2"]
+    ]

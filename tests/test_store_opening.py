@@ -1,6 +1,5 @@
 """Where a vote database lies, what is refused there, whose it is, how it commits."""
 
-import shutil
 import sqlite3
 import sys
 
@@ -10,6 +9,7 @@ import pytest
 from evalkit import tables
 from evalkit.collection import open_collection
 from evalkit.errors import StoreError, StudyError
+from evalkit.lock import write_lock
 from evalkit.result_tables import analyze_study
 from evalkit.store import (
     StoreUnavailableError,
@@ -21,6 +21,8 @@ from evalkit.store import (
 from evalkit.study_folder import StudyFolder
 from tests.stores import lease, planned, tallies_hold
 from tests.study_factory import NOW, admit, make_study
+from tests.study_server import free_port
+from tests.test_cli import assert_refused, evalkit
 
 LATER = "2030-01-01T10:00:05.000+00:00"
 CLOSED = "postgresql://ann:hidden%2Fword@127.0.0.1:1/votes?connect_timeout=2"
@@ -85,12 +87,33 @@ def test_another_study_s_database_on_a_server_is_refused(postgres, tmp_path):
     store.record_vote(trial.trial_id, "ann", "left", 900, NOW)
     store.close()
     open_collection(first, NOW).close()
-    analyze_study(first)
+    analyze_study(first, early_at=NOW)
     with pytest.raises(StudyError, match="of another study"):
         open_collection(other, NOW)
-    shutil.copy(first.lock_file, other.lock_file)
-    with pytest.raises(StudyError):
-        analyze_study(other)
+    write_lock(other, NOW)
+    with pytest.raises(StudyError, match="of another study"):
+        analyze_study(other, early_at=NOW)
+
+
+def test_no_command_of_the_coordinator_touches_another_study_s_database(
+    postgres, tmp_path, monkeypatch
+):
+    first = study_on(postgres, tmp_path / "first")
+    open_collection(first, NOW).close()
+    other = study_on(postgres, tmp_path / "other", name="another").root
+    monkeypatch.setenv("EVALKIT_DASHBOARD_PASSWORD", "long enough for a door")
+    for command in (
+        ("status", other),
+        ("pause", other, "--reason", "x"),
+        ("block", other, "ann", "--reason", "x"),
+        ("dashboard", other, "--port", free_port()),
+        ("store", "upgrade", other),
+    ):
+        assert_refused(evalkit(*command), "is the vote database of another study")
+    store = open_store(postgres.address)
+    assert store.paused() is None
+    assert store.log().empty
+    store.close()
 
 
 def test_a_study_on_a_server_may_change_until_the_first_vote(postgres, tmp_path):

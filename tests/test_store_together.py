@@ -122,3 +122,34 @@ def test_processes_that_serve_the_same_annotators_agree(database, design):
     assert all(stored[trial_id] == choice for trial_id, choice in heard)
     assert {trial_id for trial_id, _ in heard} == set(stored)
     assert tallies_hold(database)
+
+
+def test_what_is_done_together_is_one_transaction_and_of_this_thread_only(store, database):
+    """Others see nothing of it before its end; a vote, a lease and a read within see each other."""
+    admit(store, "ann")
+    lease(store, "ann", "t")
+    with store.together():
+        assert store.record_vote("t0", "ann", "left", 900, LATER).choice == "left"
+        assert store.vote("t0").choice == "left"
+        assert len(lease(store, "ann", "u")) == 3
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(store.vote, "t0").result() is None
+            assert other.submit(lambda: len(store.trials())).result() == 3
+    assert store.vote("t0").choice == "left"
+    assert len(store.trials()) == 4
+    assert tallies_hold(database)
+
+
+def test_what_is_done_together_is_undone_together(store, database):
+    admit(store, "ann")
+    lease(store, "ann", "t")
+    with pytest.raises(RuntimeError, match="in the midst"), store.together():
+        store.record_vote("t0", "ann", "left", 900, LATER)
+        lease(store, "ann", "u")
+        raise RuntimeError("in the midst")
+    assert store.vote("t0") is None
+    assert len(store.trials()) == 3
+    assert tallies_hold(database)
+    store.record_vote("t0", "ann", "right", 900, LATER)
+    assert len(lease(store, "ann", "v")) == 3
+    assert tallies_hold(database)

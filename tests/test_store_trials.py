@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from evalkit import tables
-from evalkit.errors import StoreError
+from evalkit.study_sections import Entry
 from tests.stores import lease, tallies_hold, vote_on_all
 from tests.study_factory import MODELS, NOW, admit
 
@@ -211,8 +211,6 @@ def test_a_trial_is_given_back_where_others_have_its_pair(database, answered):
         ask(store, "eve", NEXT_DAY, "t3")
     assert ask(store, "ann", NEXT_DAY, "t4") == "alignment"
     assert database.execute("SELECT state FROM trials WHERE trial_id = 't1'") == [("returned",)]
-    with pytest.raises(StoreError, match="t1: was given back"):
-        store.record_vote("t1", "ann", "left", 900, NEXT_DAY)
     assert (store.progress("ann", NEXT_DAY).done, store.progress("ann", NEXT_DAY).total) == (0, 1)
     assert store.annotators()["n_trials"].tolist()[0] == 1
     assert tallies_hold(database)
@@ -222,6 +220,29 @@ def test_a_trial_is_given_back_where_others_have_its_pair(database, answered):
     store.record_vote("t4", "ann", "left", 900, NEXT_DAY)
     assert ask(store, "ann", NEXT_DAY, "t5") is None
     assert ask(store, "kim", NEXT_DAY, "t6") == "quality"
+
+
+def test_a_vote_on_a_trial_that_was_given_back_counts_and_is_never_dropped(database):
+    """It was pressed while the page could not reach the server: one more vote than was wanted."""
+    store = database.create(**ONE_PAIR)
+    for name in ("ann", "ben"):
+        admit(store, name)
+    ask(store, "ann", NOW, "t1")
+    ask(store, "ben", NEXT_DAY, "t2")
+    store.record_vote("t2", "ben", "left", 900, NEXT_DAY)
+    assert ask(store, "ann", NEXT_DAY, "t3") == "alignment"
+    assert database.execute("SELECT state FROM trials WHERE trial_id = 't1'") == [("returned",)]
+    store.record_vote("t1", "ann", "left", 900, NEXT_DAY)
+    assert database.execute("SELECT state FROM trials WHERE trial_id = 't1'") == [("voted",)]
+    assert store.pair_votes().set_index("question_id")["voted"].to_dict() == {
+        "quality": 2, "alignment": 0,
+    }  # fmt: skip
+    assert (store.progress("ann", NEXT_DAY).done, store.progress("ann", NEXT_DAY).total) == (1, 2)
+    assert tallies_hold(database)
+    store.record_vote("t1", "ann", "tie", 900, NEXT_DAY, revision=2)
+    assert database.execute("SELECT sum(a) + sum(b), sum(ties) FROM matchup_tallies") == [(1, 1)]
+    store.withdraw("ann", NEXT_DAY)
+    assert tallies_hold(database)
 
 
 def test_a_vote_on_a_trial_whose_lease_is_over_still_counts(database):
@@ -238,6 +259,74 @@ def test_a_vote_on_a_trial_whose_lease_is_over_still_counts(database):
         "quality": 2, "alignment": 0,
     }  # fmt: skip
     assert tallies_hold(database)
+
+
+# ---- the end
+
+
+def test_who_waits_for_the_last_pairs_is_not_finished(database):
+    """Ann and Ben hold the only pair, for one vote: Eve is given the other question's, and then
+    waits, though she has voted, until it is answered; Kim, who had nothing, takes no part."""
+    one_question = {**ONE_PAIR, "trials_per_annotator": 2}
+    store = database.create(**one_question)
+    for name in ("ann", "ben", "eve", "kim", "zoe"):
+        admit(store, name)
+    for name in ("ann", "ben"):
+        assert ask(store, name, NOW) == "quality"
+    for name in ("eve", "kim"):
+        assert ask(store, name, NOW) == "alignment"
+    assert ask(store, "zoe", NOW) is None
+    assert store.ending("zoe") == "wait"
+    assert store.annotators()["finished_at"].isna().all()
+    store.record_vote(f"kim {NOW}", "kim", "left", 900, NOW)
+    assert ask(store, "kim", NOW, "k2") is None
+    assert (store.ending("kim"), store.annotator("token-of-kim").finished_at) == ("done", NOW)
+    assert store.ending("zoe") == "wait"  # for the first question, which none has answered
+    assert ask(store, "zoe", NOW, "z2") is None
+    store.record_vote(f"ann {NOW}", "ann", "left", 900, NOW)
+    assert ask(store, "zoe", NOW, "z2") is None
+    assert (store.ending("zoe"), store.annotator("token-of-zoe").finished_at) == ("full", None)
+
+
+def test_who_waits_goes_on_when_another_s_lease_is_over(database):
+    store = database.create(**ONE_PAIR)
+    for name in ("ann", "ben", "eve", "kim", "zoe"):
+        admit(store, name)
+    for name in ("ann", "ben", "eve", "kim"):
+        ask(store, name, NOW)
+    assert ask(store, "zoe", LAST_MOMENT) is None
+    assert store.ending("zoe") == "wait"
+    assert ask(store, "zoe", HALF_AN_HOUR) == "quality"
+
+
+def test_who_never_had_anything_to_do_holds_no_place(database):
+    """All votes are there: the next one who agrees sees that the study is full, and the one place
+    is another's at once."""
+    store = database.create(**ONE_PAIR)
+    admit(store, "ann")
+    vote_on_all(store, "ann")
+    store.set_entry(Entry(kind="open", limit=1))
+    for name in ("x1", "x2"):
+        store.admit("open", None, name, NOW)
+        store.consent(name, NOW, "v1")
+        store.start_session(f"session-of-{name}", name, NOW)
+        assert lease(store, name, name) == []
+        assert store.ending(name) == "full"
+    assert store.annotators()["finished_at"].notna().tolist() == [True, False, False]
+
+
+def test_practice_alone_makes_nobody_finished(database):
+    """Ann has practised when the only pair gets its vote from another."""
+    store = database.create(**{**ONE_PAIR, "practice_trials": 1})
+    for name in ("ann", "ben"):
+        admit(store, name)
+    [practice] = lease(store, "ann", "p", n=1)
+    store.record_vote(practice.trial_id, "ann", "left", 900, NOW)
+    vote_on_all(store, "ben")
+    assert practice.kind == "practice"
+    assert lease(store, "ann", "q") == []
+    assert store.ending("ann") == "full"
+    assert store.annotators()["finished_at"].notna().tolist() == [False, True]
 
 
 # ---- what it costs

@@ -1,5 +1,6 @@
 """Votes: once each, committed before they are acknowledged, corrected by new rows, taken back."""
 
+import json
 import sqlite3
 
 import psycopg
@@ -173,7 +174,7 @@ def test_withdrawal_deletes_the_votes_and_frees_the_pairs(store, database):
     log = store.log()[["actor", "annotator_id", "event", "detail"]].values.tolist()
     assert log[0] == ["annotator", "ann", "narrow", ""]
     assert log[1][:3] == ["annotator", "ann", "withdraw"]
-    assert "3 votes" in log[1][3]
+    assert json.loads(log[1][3]) == {"votes": 3, "corrections": 1}
     with pytest.raises(StoreError, match="has withdrawn their consent"):
         lease(store, "ann", "again")
     with pytest.raises(StoreError, match="not a trial of annotator ann"):

@@ -1,5 +1,7 @@
 """The study file: presets read, mistakes answered in one sentence."""
 
+import re
+
 import pytest
 
 from evalkit.errors import StudyError
@@ -92,6 +94,14 @@ def test_every_preset_is_a_valid_study_named_by_its_folder(tmp_path):
         ('id = "alignment"', 'id = "quality"', 'the id "quality" stands twice'),
         ('name = "mine"', 'name = "../mine"', 'name: "../mine"; a name has letters'),
         ('store = "votes.sqlite"', 'store = "../votes.sqlite"', "the name of a file in the study"),
+        ('store = "votes.sqlite"', 'store = "a\\u0000.sqlite"',
+         r'store = "a\\u0000.sqlite"; allowed'),
+        ('store = "votes.sqlite"', 'store = "postgresql://"', "store: the address names no datab"),
+        ('store = "votes.sqlite"', 'store = "postgresql://host"', "postgresql://user@host/database"),
+        ('store = "votes.sqlite"', 'store = "postgresql:///votes"', r"database\?host=/var/run"),
+        ('store = "votes.sqlite"', 'store = "postgresql://[host/votes"', "names no database"),
+        ("[session]", '[session]\ntexts = "a\\u0000.toml"',
+         r'session.texts = "a\\u0000.toml"; no file has such a name; write that'),
         ("seed = 2023", "seed = = 2023", "not valid TOML"),
         ("[prompts]", "[promts]", 'unknown key "promts".*did you mean "prompts"'),
     ],
@@ -101,6 +111,22 @@ def test_a_mistake_is_one_sentence_with_the_place(path, old, new, message):
         parse_study(scenes(old, new), path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["consent", "instructions"])
+@pytest.mark.parametrize("text", ['""', r'" \n"'])
+def test_what_annotators_must_read_is_not_blank(path, key, text):
+    blank = re.sub(rf'^{key} = """.*?"""', lambda _: f"{key} = {text}", scenes(), flags=re.M | re.S)
+    with pytest.raises(StudyError, match=f"session.{key} = .*; nothing could be read there; write"):
+        parse_study(blank, path)
+
+
+def test_an_address_that_may_hold_a_password_is_not_repeated(path):
+    with pytest.raises(StudyError) as caught:
+        parse_study(scenes("votes.sqlite", "postgresql://ann:hidden@host"), path)
+    assert "hidden" not in str(caught.value)
+    for address in ("postgresql://ann:hidden@host/votes", "postgresql:///votes?host=/run/pg"):
+        assert parse_study(scenes("votes.sqlite", address), path).store == address
 
 
 def test_each_question_has_room_for_a_pair(path):

@@ -1,5 +1,6 @@
 """The app over real HTTP: the stages of a session, crashes, and a database that is away."""
 
+import http.client
 import json
 import random
 import signal
@@ -278,7 +279,7 @@ def test_kill_9_loses_no_acknowledged_vote_and_doubles_none(tmp_path):
         while True:
             try:
                 answer = send()
-            except OSError:  # the server is away
+            except (OSError, http.client.HTTPException):  # away, or killed in the midst
                 answer = None
             if answer is not None and answer.status < 500 and answer.status != 429:
                 return answer.json

@@ -184,7 +184,7 @@ def test_every_row_stays_to_the_last_value(old, study):
     assert votes["choice"].to_dict() == {
         "t1": "right", "t2": "left", "t3": "left", "t4": "both_bad",
     }  # fmt: skip
-    assert votes["response_ms"].to_dict() == {"t1": 900, "t2": 1234567, "t3": 77, "t4": 901}
+    assert votes["response_ms"].to_dict() == {"t1": 900, "t2": 1234567, "t3": 0, "t4": 901}
     assert store.vote("t3").revision == 2
     assert store.log()[["at", "actor", "event", "detail"]].values.tolist() == [
         [NOW, "app", "upgrade", "1 to 2"]

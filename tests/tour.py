@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from playwright.sync_api import Browser, Page, expect
 
 from evalkit.study_sections import Entry
+from study_app.answers import utc_now
 from tests.browser import (
     DESIGN,
     Served,
@@ -172,8 +173,9 @@ def _refusals(chromium: Browser, served: Served, finished: str) -> Iterator[tupl
     page.goto(f"{served.server.url}/?token=unknown")
     page.get_by_role("heading", name="This link does not open a study").wait_for()
     yield "unknown", page
-    served.store.set_entry(Entry(kind="prolific", limit=1))
-    served.store.admit("prolific", "first", "first", NOW)
+    served.store.set_entry(Entry(kind="prolific", limit=1, completion_code="C0DE"))
+    served.store.admit("prolific", "first", "first", utc_now())
+    served.store.consent("first", utc_now())
     page.goto(f"{served.server.url}/?PROLIFIC_PID=second&STUDY_ID=s&SESSION_ID=t")
     page.get_by_role("heading", name="All places are taken").wait_for()
     yield "full", page

@@ -52,7 +52,11 @@ def status(
 def pause(path: StudyPath, reason: Reason) -> None:
     """Pause the study: nobody gets a new trial until it is resumed."""
     with _opened(path) as (_, store):
-        store.pause(_said(reason, "pause"), now())
+        if not store.pause(_said(reason, "pause"), now()):
+            raise EvalkitError(
+                f'pause: {path} is paused already ("{(store.paused() or {}).get("reason", "")}"); '
+                f"go on with: evalkit resume {path}"
+            )
     print(f"Paused. Go on with: evalkit resume {path}")
 
 
@@ -84,7 +88,8 @@ def unblock(path: StudyPath, annotator: Annotator) -> None:
 
     with _opened(path) as (_, store):
         require_annotator(store, annotator)
-        store.unblock(annotator, now())
+        if not store.unblock(annotator, now()):
+            raise EvalkitError(f"unblock: {annotator} is not blocked; there is nothing to do")
     print(f"Unblocked {annotator}.")
 
 
@@ -101,6 +106,7 @@ def dashboard(
 
     That of EVALKIT_DASHBOARD_PASSWORD, else one typed in at the start.
     """
+    from evalkit.lock import open_votes
     from evalkit.study_folder import open_study
 
     folder = open_study(path)
@@ -113,7 +119,7 @@ def dashboard(
             'pip install "evalkit[app]"'
         ) from None
     door = check_password(_password()) if secrets is None else read_accounts(secrets)
-    serve(folder.store_address, folder.received, folder.study.name, door, port=port, host=host)
+    serve(open_votes(folder), folder.received, folder.study.name, door, port=port, host=host)
 
 
 def _password() -> str:
@@ -136,11 +142,11 @@ def _password() -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple["StudyFolder", "Store"]]:
     """The study's folder and its vote database, closed at the end."""
-    from evalkit.store import open_store
+    from evalkit.lock import open_votes
     from evalkit.study_folder import open_study
 
     folder = open_study(path)
-    store = open_store(folder.store_address)
+    store = open_votes(folder)
     try:
         yield folder, store
     finally:

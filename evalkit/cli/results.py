@@ -33,10 +33,17 @@ def score(
     print("\n".join(score_lines(scores)))
 
 
+Early = Annotated[
+    bool,
+    typer.Option("--early", help="Before the planned votes are there; recorded, and said."),
+]
+
+
 @app.command()
 def analyze(
     path: Annotated[Path, typer.Argument(metavar="STUDY|FILE.csv", help="Study folder or votes.")],
     out: Annotated[Path | None, typer.Option(help="Where the tables of a FILE.csv go.")] = None,
+    early: Early = False,
 ) -> None:
     """Estimate win rates and ratings from a study's votes, or from votes collected elsewhere."""
     from evalkit.result_tables import analyze_file, analyze_study
@@ -46,6 +53,11 @@ def analyze(
     if path.suffix in (".csv", ".tsv"):
         if out is None:
             raise EvalkitError(f"analyze: {path} needs a folder for its tables; add --out DIR")
+        if early:
+            raise EvalkitError(
+                f"analyze: --early is for studies, whose planned votes are known; {path} is a "
+                "vote file; leave it out"
+            )
         results = analyze_file(path, out)
     else:
         if out is not None:
@@ -54,30 +66,23 @@ def analyze(
             )
         folder = open_study(path)
         out = folder.analysis
-        results = analyze_study(folder)
+        results = analyze_study(folder, early_at=now() if early else None)
         _say_if_early(folder)
     print("\n".join(win_rate_lines(results["win_rates"])))
     print(f"Tables in {out}")
 
 
 def _say_if_early(folder: "StudyFolder") -> None:
-    """One line where the planned votes are not there yet."""
-    from evalkit.monitoring import early_look
-    from evalkit.store import open_store
+    from evalkit.report import analysed_votes
 
-    store = open_store(folder.store_address)
-    try:
-        line = early_look(store)
-    finally:
-        store.close()
-    if line is not None:
-        print(line)
+    if banner := analysed_votes(folder).banner:
+        print(banner)
 
 
 @app.command()
-def report(path: StudyPath) -> None:
+def report(path: StudyPath, early: Early = False) -> None:
     """Write the report page."""
     from evalkit.report import write_report
     from evalkit.study_folder import open_study
 
-    print(f"Report: {write_report(open_study(path), now=now())}")
+    print(f"Report: {write_report(open_study(path), now=now(), early=early)}")

@@ -13,6 +13,7 @@ from evalkit.design.parts import (
 from evalkit.design.plan import Part, PlannedPair, Showing, TrialPlan, trial_plan
 from evalkit.design.policy import Results, matchup_chances, misordering
 from evalkit.design.progress import Progress, progress
+from evalkit.design.remaining import may_come
 from evalkit.design.tally import Tallies, Tally
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "composition",
     "matchup_chances",
     "matchups",
+    "may_come",
     "misordering",
     "plan_checks",
     "plan_pairs",

@@ -30,12 +30,31 @@ def fresh_pairs(
     """
     _, voted, opened = tallies.counts(part.question_id)
     wanted = plan.design.votes_per_pair
-    lacking = voted < wanted
-    known = [s.pair_id for s in seen if s.question_id == part.question_id]
-    lacking[[plan.places[i] for i in known if plan.pairs[i].role == "main"]] = False
+    lacking = _lacking(plan, part, seen, tallies)
     given = voted + opened
     free = np.flatnonzero(lacking & (given < wanted))
     return free if len(free) else np.flatnonzero(lacking & (given == wanted))
+
+
+def may_come(plan: TrialPlan, seen: Sequence[Showing], tallies: Tallies) -> bool:
+    """Whether one who was shown `seen` gets more trials once others leave theirs unanswered.
+
+    No part comes again once a later one has begun.
+    """
+    for part in plan.parts[current_part(plan, seen) :]:
+        n_lacking = int(_lacking(plan, part, seen, tallies).sum())
+        missing = missing_trials(plan, part, shown_in(part, seen), n_lacking)
+        if n_lacking and sum(missing.values()) > 0:
+            return True
+    return False
+
+
+def _lacking(plan: TrialPlan, part: Part, seen: Sequence[Showing], tallies: Tallies) -> np.ndarray:
+    """Shape (main pairs,): whether a pair lacks votes and was not shown for the question."""
+    lacking = tallies.counts(part.question_id)[1] < plan.design.votes_per_pair
+    known = [s.pair_id for s in seen if s.question_id == part.question_id]
+    lacking[[plan.places[i] for i in known if plan.pairs[i].role == "main"]] = False
+    return lacking
 
 
 def fresh_practice(part: Part, done: Sequence[Showing]) -> list[str]:

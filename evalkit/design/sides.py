@@ -23,6 +23,9 @@ def choose_side(
     often among the annotator's trials of this kind and matchup: within the question first, then
     over all questions, so that both stay within one; at random where both are even. Of checks the
     balanced image is the right one: who presses one side always fails half of them.
+
+    A trial that was given back counts for nothing here, though later ones may have been balanced
+    against it while it was open: then the sides of its matchup differ by one more, until the next.
     """
     if kind == "repeat":
         first = next(s for s in seen if (s.question_id, s.pair_id) == (question_id, pair_id))

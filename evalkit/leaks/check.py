@@ -13,6 +13,7 @@ from evalkit.leaks.record import Record, read_record, state_of, write_record
 from evalkit.leaks.rehearsal import rehearse
 from evalkit.leaks.rehearsed_app import APP, rehearsed_app
 from evalkit.leaks.session import record_session
+from evalkit.leaks.shapes import check_shapes
 from evalkit.leaks.tells import check_tells, find_tells
 from evalkit.leaks.timing import check_timing
 from evalkit.leaks.wire import SESSION_CHECKS, check_wire, image_exchanges
@@ -36,11 +37,16 @@ def refuse_leaks(folder: StudyFolder, now: str, say: Callable[[str], None]) -> N
 
     Files and tells are looked at always, the scripted session is gone through only where check.json
     holds none of this state (public images, plan, lock, app, version). `say` is told when the check
-    is the first one, which takes seconds.
+    is the first one, which takes seconds, and then what it warns of.
     """
-    if not read_record(folder.check_file).findings:
+    is_first = not read_record(folder.check_file).findings
+    if is_first:
         say(f"First leak check of {folder.root}: every public image, and a scripted session ...")
-    leaks = [finding for finding in _check(folder, now, APP, always=False) if not finding.passed]
+    findings = _check(folder, now, APP, always=False)
+    for finding in findings:
+        if is_first and finding.warning:
+            say(finding.line)
+    leaks = [finding for finding in findings if not finding.passed]
     if leaks:
         more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
         raise StudyError(
@@ -64,18 +70,20 @@ def check_at_rest(
     pictures = compare_pictures(folder.blinded, folder.images, key, size, before.pictures)
     stored, blinded = store.pairs(), store.study()
     plan = trial_plan(stored, blinded.questions, blinded.design)
+    matchups = pair_models(folder)
     tells = find_tells(
         key,
         {name: found[name].st_mtime_ns for name in present},
         stored,
-        pair_models(folder),
+        matchups,
         rehearse(plan, study.seed),
         store.trials(),
         adaptive=study.design.policy == "adaptive",
         seed=study.seed,
     )
-    files = check_files(key, found, frames, size)
-    return [*files, *check_pictures(pictures), *check_tells(tells)], pictures
+    files = [*check_files(key, found, frames, size), *check_pictures(pictures)]
+    shapes = check_shapes(key, stored, matchups, size)
+    return [*files, *shapes, *check_tells(tells)], pictures
 
 
 def _check(folder: StudyFolder, now: str, app: Sequence[str], always: bool) -> list[Finding]:

@@ -5,17 +5,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """`found` says what was seen; `where` and `remedy` are empty where the check passed."""
+    """`found` says what was seen; `where` and `remedy` are empty where all is well.
+
+    A warning is no leak: it passed, and the coordinator should know it all the same.
+    """
 
     name: str
     passed: bool
     found: str
     where: str = ""
     remedy: str = ""
+    warning: bool = False
 
     @property
     def line(self) -> str:
-        """`ok name: found`, or `LEAK name: found (where); remedy`."""
+        """`ok name: found`, `warn name: found; remedy` or `LEAK name: found (where); remedy`."""
+        if self.warning:
+            return f"warn  {self.name}: {self.found}; {self.remedy}"
         if self.passed:
             return f"ok    {self.name}: {self.found}"
         place = f" ({self.where})" if self.where else ""

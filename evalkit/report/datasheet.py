@@ -28,7 +28,7 @@ def datasheet(results: Results, now: str) -> list[Part]:
         _part("Questions", _questions(results)),
         _part("Design", _design(results)),
         _part("What annotators read", _texts(results)),
-        _part("Votes", _votes(results.summary)),
+        _part("Votes", [*_planned_votes(results), *_votes(results.summary)]),
         _part("Simulation", simulation(results)),
         _part("Estimates", _estimates(results)),
         _part("Lock", flatten(results.lock)),
@@ -48,8 +48,19 @@ def simulation(results: Results) -> list[tuple[str, str]]:
     return flatten(results.summary.get("simulation", {}))
 
 
+def _planned_votes(results: Results) -> list[tuple[str, str]]:
+    """What of the plan was there at the analysis, and every look at results before the end."""
+    votes, looks = results.planned_votes, results.summary["planned_votes"]["early_looks"]
+    early = [f"{look['given']:,} of {look['planned']:,} at {look['at']}" for look in looks]
+    return [
+        ("planned votes", votes.banner or f"all {votes.planned:,} were there at the analysis"),
+        ("early looks", "; ".join(early) or "none"),
+    ]
+
+
 def _votes(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    counts = {key: value for key, value in summary.items() if key != "simulation"}
+    apart = ("simulation", "planned_votes")
+    counts = {key: value for key, value in summary.items() if key not in apart}
     return flatten(counts, null="not estimated")
 
 

@@ -46,13 +46,14 @@ class Answer:
     sentences: list[tuple[str, str]]
 
 
-def write_report(folder: StudyFolder, now: str) -> Path:
+def write_report(folder: StudyFolder, now: str, early: bool = False) -> Path:
     """Write report/index.html, report/tables/*.csv and report/figures/*.pdf; gives the page's path.
 
     Everything shown comes from the study's files; the same files and `now` give the same page.
-    Raises StudyError, with the command to run first, where images, votes or analysis are missing.
+    Raises StudyError, with the command to run first, where images, votes or analysis are missing,
+    and where the analysis was an early look, unless `early`.
     """
-    results = read_results(folder)
+    results = read_results(folder, early)
     content = _content(results, now)
     drawings = [drawing for group in content["drawings"].values() for drawing in group]
     write_figures(results, {drawing.name: drawing.figure for drawing in drawings})
@@ -79,6 +80,7 @@ def _content(results: Results, now: str) -> dict[str, Any]:
         "results": results,
         "study": results.study,
         "facts": _facts(results),
+        "early": results.planned_votes.banner,
         "simulated": _simulated(results),
         "simulated_words": tables.SIMULATED,
         "simulation": simulation(results),

@@ -9,11 +9,14 @@ from typing import Any
 import pandas as pd
 
 from evalkit import tables
+from evalkit.early_looks import PlannedVotes, require_planned
 from evalkit.errors import StudyError
 from evalkit.files import read_bytes
 from evalkit.lock import require_unchanged
 from evalkit.study import Study
 from evalkit.study_folder import StudyFolder
+
+_EARLY = "EARLY LOOK"
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Results:
     images: pd.DataFrame
     pairs: pd.DataFrame
     summary: dict[str, Any]
+    planned_votes: PlannedVotes
     prompts_record: dict[str, Any]
     manifest: dict[str, Any]
     lock: dict[str, Any]
@@ -47,8 +51,9 @@ class Results:
 
     @property
     def stamp(self) -> str:
-        """What stands on every figure and table of votes: SIMULATED VOTES, or nothing."""
-        return tables.SIMULATED if self.simulated else ""
+        """What stands on all figures and tables of votes: SIMULATED VOTES, EARLY LOOK, nothing."""
+        words = ((tables.SIMULATED, self.simulated), (_EARLY, self.planned_votes.banner))
+        return ", ".join(word for word, holds in words if holds)
 
     @property
     def stamp_beside(self) -> str:
@@ -62,8 +67,11 @@ class Results:
         return [question.id for question in self.study.questions if question.id in voted]
 
 
-def read_results(folder: StudyFolder) -> Results:
-    """The results of a study; StudyError, with the command to run first, where some are missing."""
+def read_results(folder: StudyFolder, early: bool = False) -> Results:
+    """The results of a study; StudyError, with the command to run first, where some are missing.
+
+    So too where the planned votes were not there at the analysis, unless `early`.
+    """
     require_unchanged(folder)
     images, prompts = folder.read_images(), folder.read_prompts()
     win_rates = _by_question(folder, "win_rates", tables.WIN_RATES)
@@ -72,6 +80,9 @@ def read_results(folder: StudyFolder) -> Results:
             f"{folder.root}: no votes yet, so there is nothing to report; invite annotators with: "
             f"evalkit invite {folder.root}, then run: evalkit serve {folder.root}"
         )
+    planned_votes = analysed_votes(folder)
+    if not early:
+        require_planned(planned_votes, folder.root, folder.analysis)
     return Results(
         folder=folder,
         comparisons=_analysed(folder, "comparisons", tables.COMPARISONS),
@@ -83,10 +94,22 @@ def read_results(folder: StudyFolder) -> Results:
         images=images,
         pairs=_pairs(folder),
         summary=_json(folder.analysis / "summary.json"),
+        planned_votes=planned_votes,
         prompts_record=_json(folder.prompts_record),
         manifest=_json(folder.manifest_file),
         lock=_json(folder.lock_file),
     )
+
+
+def analysed_votes(folder: StudyFolder) -> PlannedVotes:
+    """How many votes were given and planned at the last analysis; StudyError before it."""
+    counts = _json(folder.analysis / "summary.json").get("planned_votes")
+    if counts is None:
+        raise StudyError(
+            f"{folder.root}: analysis/summary.json does not say how many votes were planned; run: "
+            f"evalkit analyze {folder.root}"
+        )
+    return PlannedVotes(counts["given"], counts["planned"])
 
 
 def _analysed(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFrame:

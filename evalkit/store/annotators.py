@@ -1,6 +1,7 @@
 """Annotators: invited or admitted, logged in, consenting, instructed, seen."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,8 +9,6 @@ import sqlalchemy as sa
 
 from evalkit.errors import StoreError
 from evalkit.store import schema
-from evalkit.store.refusals import StudyFullError
-from evalkit.study_sections import Entry
 
 _WHO = schema.annotators.c
 WINDOW = ("viewport_width", "viewport_height", "screen_width", "screen_height", "pixel_ratio")
@@ -20,7 +19,8 @@ class Annotator:
     """A person (or a simulated one), by a random id; times are UTC ISO 8601, None before.
 
     `entry` is how they came: by a `personal` link, from `prolific` or by the `open` link;
-    `external_id` is what Prolific calls them.
+    `external_id` is what Prolific calls them; `place_until` is when their place, which no personal
+    link needs, may go to somebody else.
     """
 
     annotator_id: str
@@ -33,6 +33,7 @@ class Annotator:
     instructed_at: str | None
     finished_at: str | None
     last_seen_at: str | None
+    place_until: str | None
     withdrawn_at: str | None
     blocked_at: str | None
 
@@ -42,7 +43,7 @@ _COLUMNS = tuple(_WHO[name] for name in Annotator.__dataclass_fields__)
 
 _BY_ID = sa.select(*_COLUMNS).where(_WHO.annotator_id == sa.bindparam("key"))
 _BY_TOKEN = sa.select(*_COLUMNS).where(_WHO.token_sha256 == sa.bindparam("key"))
-_BY_EXTERNAL_ID = sa.select(*_COLUMNS).where(_WHO.external_id == sa.bindparam("key"))
+_BY_EXTERNAL_ID = sa.select(*_COLUMNS).where(_WHO.external_sha256 == sa.bindparam("key"))
 _BY_SECRET = sa.select(*_COLUMNS).where(
     schema.logins.c.annotator_id == _WHO.annotator_id,
     schema.logins.c.secret_sha256 == sa.bindparam("key"),
@@ -87,6 +88,7 @@ def add_annotator(
         "simulated": simulated,
         "entry": entry,
         "external_id": external_id,
+        "external_sha256": None if external_id is None else sha256(external_id),
         "invited_at": now,
     }
     connection.execute(sa.insert(schema.annotators), row)
@@ -100,6 +102,11 @@ def invited(connection: sa.Connection, token: str) -> Annotator | None:
 def logged_in(connection: sa.Connection, secret: str) -> Annotator | None:
     """The annotator whose cookie holds this secret, or None."""
     return _found(connection, _BY_SECRET, sha256(secret))
+
+
+def by_external_id(connection: sa.Connection, external_id: str) -> Annotator | None:
+    """The annotator whom Prolific calls so, also after withdrawal, or None."""
+    return _found(connection, _BY_EXTERNAL_ID, sha256(external_id))
 
 
 def _found(connection: sa.Connection, query: sa.Select, key: str) -> Annotator | None:
@@ -135,73 +142,18 @@ def set_annotator(connection: sa.Connection, annotator_id: str, **values: object
     )
 
 
-def admit(
+def start_session(
     connection: sa.Connection,
-    stored: Entry,
-    entry: str,
-    external_id: str | None,
+    session_id: str,
     annotator_id: str,
     now: str,
-) -> Annotator:
-    """The annotator who comes by this entry: the one of this external id, or a new one.
-
-    Raises StudyFullError where no place is free, StoreError where the study has another entry.
-    """
-    if entry != stored.kind or entry == "personal":
-        raise StoreError(
-            f'entry "{entry}": the study lets in annotators by "{stored.kind}"; change [entry] in '
-            "study.toml"
-        )
-    there = None
-    if external_id is not None:
-        there = _found(connection, _BY_EXTERNAL_ID, external_id)
-    if there is not None:
-        require_place(connection, stored, there, now)
-        set_annotator(connection, there.annotator_id, last_seen_at=now)
-        return known(connection, there.annotator_id)
-    if places_taken(connection, stored, now) >= (stored.limit or 0):
-        raise _full(stored)
-    add_annotator(connection, annotator_id, now, entry=entry, external_id=external_id)
-    set_annotator(connection, annotator_id, last_seen_at=now)
-    return known(connection, annotator_id)
-
-
-def require_place(connection: sa.Connection, stored: Entry, annotator: Annotator, now: str) -> None:
-    """StudyFullError where the annotator was away so long that somebody else has their place."""
-    if annotator.entry == "personal" or annotator.finished_at is not None:
-        return
-    if (annotator.last_seen_at or "") > minutes_after(now, -stored.reclaim_minutes):
-        return
-    if stored.limit is not None and places_taken(connection, stored, now) >= stored.limit:
-        raise _full(stored)
-
-
-def places_taken(connection: sa.Connection, stored: Entry, now: str) -> int:
-    """How many have a place: finished, or seen within `reclaim_minutes`; no personal link."""
-    since = minutes_after(now, -stored.reclaim_minutes)
-    query = sa.select(sa.func.count()).where(
-        _WHO.entry != "personal",
-        _WHO.withdrawn_at.is_(None),
-        _WHO.blocked_at.is_(None),
-        sa.or_(_WHO.finished_at.is_not(None), _WHO.last_seen_at > since),
-    )
-    return int(connection.execute(query).scalar_one())
-
-
-def _full(stored: Entry) -> StudyFullError:
-    return StudyFullError(
-        f"entry: all {stored.limit} places are taken; wait until one is free, or raise entry.limit "
-        "in study.toml"
-    )
-
-
-def start_session(
-    connection: sa.Connection, session_id: str, annotator_id: str, now: str, **window: object
+    window: Sequence[float | None],
 ) -> None:
-    """Record a sitting with its window; StoreError on an unknown annotator."""
+    """Record a sitting with its WINDOW; StoreError on an unknown annotator."""
     known(connection, annotator_id)
-    row = {"session_id": session_id, "annotator_id": annotator_id, "started_at": now, **window}
-    connection.execute(sa.insert(schema.sessions), row)
+    row = {"session_id": session_id, "annotator_id": annotator_id, "started_at": now}
+    sizes = dict(zip(WINDOW, window, strict=True))
+    connection.execute(sa.insert(schema.sessions), {**row, **sizes})
     set_annotator(connection, annotator_id, last_seen_at=now)
 
 
@@ -209,13 +161,6 @@ def has_session(connection: sa.Connection, session_id: str, annotator_id: str) -
     """Whether this sitting is the annotator's."""
     sought = {"session_id": session_id, "annotator_id": annotator_id}
     return connection.execute(_SESSION, sought).first() is not None
-
-
-def consent(connection: sa.Connection, annotator_id: str, now: str, version: str | None) -> None:
-    """Record consent, unless it is there for this version of the text."""
-    annotator = known(connection, annotator_id)
-    if annotator.consented_at is None or annotator.consent_version != version:
-        set_annotator(connection, annotator_id, consented_at=now, consent_version=version)
 
 
 def record_first(
@@ -235,6 +180,10 @@ def begin_anew(connection: sa.Connection) -> None:
     """Let all annotators consent and read the instructions anew."""
     connection.execute(
         sa.update(schema.annotators).values(
-            consented_at=None, consent_version=None, instructed_at=None, finished_at=None
+            consented_at=None,
+            consent_version=None,
+            instructed_at=None,
+            finished_at=None,
+            place_until=None,
         )
     )

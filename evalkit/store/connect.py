@@ -40,6 +40,7 @@ class Connections:
         self.name = described(address)
         self._address = address
         self._writers = threading.Lock()
+        self._together = threading.local()  # has the connection of a thread in `together`
         self.is_server = not isinstance(address, Path)
         if self.is_server:
             self.engine = _server(str(address))
@@ -53,6 +54,9 @@ class Connections:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that writes nothing."""
+        if hasattr(self._together, "connection"):
+            yield self._together.connection
+            return
         with self._translated(), self.engine.connect() as connection:
             yield connection
 
@@ -66,6 +70,9 @@ class Connections:
         durable: a loss of power may take it back, the end of a process does not. `failed` is called
         before the next writer begins, where it ended otherwise than by a commit or a refusal.
         """
+        if hasattr(self._together, "connection"):
+            yield self._together.connection
+            return
         # Threads of one process queue here, where waiting costs nothing.
         if not self._writers.acquire(timeout=BUSY_SECONDS):
             raise self._unavailable("another writer does not come to its end")
@@ -82,6 +89,16 @@ class Connections:
             raise
         finally:
             self._writers.release()
+
+    @contextmanager
+    def together(self, failed: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """One `writing` transaction of all that this thread reads and writes within the block."""
+        with self.writing(failed) as connection:
+            self._together.connection = connection
+            try:
+                yield
+            finally:
+                del self._together.connection
 
     def tables(self) -> set[str]:
         """The names of the tables that the database holds."""

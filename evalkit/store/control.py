@@ -1,18 +1,20 @@
 """What the coordinator and the annotator may stop or take back, and the log that says so."""
 
-import re
+import json
 
 import sqlalchemy as sa
 
 from evalkit.store import schema
 from evalkit.store.annotators import WINDOW, known, set_annotator
 from evalkit.store.meta import forget_meta, read_values, write_meta
-from evalkit.store.plan import StoredPlan
+from evalkit.store.places import keep_places_of_a_pause
+from evalkit.store.plan import Standing, StoredPlan
 from evalkit.store.tallies import change_matchup, change_tallies, main_pairs
 from evalkit.store.trials import trials_of
 from evalkit.store.votes import last_votes
 
 _PAUSED = "paused"
+_WITHDRAW = "withdraw"  # in the log; its detail: {"votes", "corrections"}, how many went
 
 
 def note(
@@ -37,23 +39,31 @@ def block(connection: sa.Connection, annotator_id: str, reason: str, now: str) -
     note(connection, now, "coordinator", "block", reason, annotator_id)
 
 
-def unblock(connection: sa.Connection, annotator_id: str, now: str) -> None:
-    """Let the annotator go on; nothing changes where they were not blocked."""
+def unblock(connection: sa.Connection, annotator_id: str, now: str) -> bool:
+    """Let the annotator go on; False, and nothing changes, where they were not blocked."""
     if known(connection, annotator_id).blocked_at is None:
-        return
+        return False
     set_annotator(connection, annotator_id, blocked_at=None, blocked_reason=None)
     note(connection, now, "coordinator", "unblock", "", annotator_id)
+    return True
 
 
-def pause(connection: sa.Connection, reason: str, now: str) -> None:
-    """Give nobody a trial until the study is resumed; votes on open trials are still taken."""
+def pause(connection: sa.Connection, reason: str, now: str) -> bool:
+    """Give nobody a trial until the study is resumed; votes on open trials are still taken.
+
+    False, and nothing changes, where it is paused already: since then, and for that reason.
+    """
+    if read_values(connection, [_PAUSED]):
+        return False
     write_meta(connection, _PAUSED, {"at": now, "reason": reason})
     note(connection, now, "coordinator", "pause", reason)
+    return True
 
 
 def resume(connection: sa.Connection, now: str) -> None:
-    """End the pause; nothing changes where there is none."""
+    """End the pause, in which no place went to anybody else; nothing changes without one."""
     if read_values(connection, [_PAUSED]):
+        keep_places_of_a_pause(connection, Standing.read(connection), now)
         forget_meta(connection, [_PAUSED])
         note(connection, now, "coordinator", "resume")
 
@@ -62,8 +72,9 @@ def withdraw(connection: sa.Connection, plan: StoredPlan, annotator_id: str, now
     """Delete what the annotator gave; the number of votes that stood. A second time: 0.
 
     Votes, trials and logins go, and of the sessions the sizes of the window, of the log what the
-    page noted about it, of the annotator what Prolific calls them. The tallies follow, and the log
-    says how many votes went.
+    page noted about it, of the annotator what Prolific calls them and their sitting there. A hash
+    of the former stays, by which they are known not to take part again. The tallies follow, and the
+    log says how many votes went.
     """
     if known(connection, annotator_id).withdrawn_at is not None:
         return 0
@@ -78,11 +89,10 @@ def withdraw(connection: sa.Connection, plan: StoredPlan, annotator_id: str, now
             choice = votes[row.trial_id]
             change_matchup(connection, row.question_id, matchup, row.left, choice, by=-1)
     corrections = _delete(connection, annotator_id) - len(votes)
-    set_annotator(connection, annotator_id, withdrawn_at=now, external_id=None)
-    deleted = f"{len(votes)} votes deleted"
-    if corrections:
-        deleted += f" and {corrections} corrections"
-    note(connection, now, "annotator", "withdraw", deleted, annotator_id)
+    gone = {"external_id": None, "external_session": None, "place_until": None}
+    set_annotator(connection, annotator_id, withdrawn_at=now, **gone)
+    deleted = json.dumps({"votes": len(votes), "corrections": corrections})
+    note(connection, now, "annotator", _WITHDRAW, deleted, annotator_id)
     return len(votes)
 
 
@@ -96,8 +106,9 @@ def _standing(connection: sa.Connection, annotator_id: str) -> dict[str, str]:
 def withdrawn_votes(connection: sa.Connection) -> int:
     """How many votes and corrections the log says were deleted by `withdraw`."""
     log = schema.log.c
-    query = sa.select(log.detail).where(log.event == "withdraw", log.actor == "annotator")
-    return sum(int(n) for row in connection.execute(query) for n in re.findall(r"\d+", row.detail))
+    query = sa.select(log.detail).where(log.event == _WITHDRAW, log.actor == "annotator")
+    deleted = [json.loads(detail) for detail in connection.scalars(query)]
+    return sum(row["votes"] + row["corrections"] for row in deleted)
 
 
 def _delete(connection: sa.Connection, annotator_id: str) -> int:

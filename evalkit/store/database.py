@@ -1,28 +1,23 @@
 """The open vote database: whoever takes part, trials, votes, and what the coordinator sees."""
 
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 
 import pandas as pd
-import sqlalchemy as sa
 
 from evalkit.design import Progress, progress
 from evalkit.errors import StoreError
-from evalkit.store import annotators, control, frames, leases, trials, votes
+from evalkit.store import annotators, control, frames, leases, places, trials, votes
 from evalkit.store.annotators import Annotator, sha256
-from evalkit.store.connect import Connections
 from evalkit.store.meta import read_values, write_meta
 from evalkit.store.plan import (
     BlindedStudy,
     Standing,
-    StoredPlan,
     clear_plan,
-    read_plan,
     with_entry,
     write_plan,
 )
-from evalkit.store.tallies import TallyReader
+from evalkit.store.refusals import StudyFullError
+from evalkit.store.transactions import Transactions
 from evalkit.store.trials import Example, Trial
 from evalkit.store.votes import Vote
 from evalkit.study import Study
@@ -31,7 +26,7 @@ from evalkit.study_sections import Entry
 _OPEN_CODE = "open_code_sha256"
 
 
-class Store:
+class Store(Transactions):
     """An open vote database; safe to share between threads, and between processes by its address.
 
     Each method is one transaction. Times (`now`) are UTC, ISO 8601, with milliseconds. Every method
@@ -39,16 +34,7 @@ class Store:
     that is unknown.
     """
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self._known: tuple[StoredPlan, TallyReader] | None = None
-        self._learning = threading.Lock()
-
     # ---- the study
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._connections.close()
 
     def study(self) -> BlindedStudy:
         """The blinded study as it stands in the database."""
@@ -106,16 +92,32 @@ class Store:
         with self._reading() as connection:
             return annotators.invited(connection, token)
 
-    def admit(self, entry: str, external_id: str | None, annotator_id: str, now: str) -> Annotator:
-        """The annotator who comes by `entry`, "prolific" or "open".
+    def admit(
+        self, entry: str, external_id: str | None, annotator_id: str, now: str,
+        external_session: str | None = None,
+    ) -> Annotator:  # fmt: skip
+        """The annotator who comes by `entry`, "prolific" or "open"; they have no place yet.
 
-        That of the same external id where there is one, else a new one under `annotator_id`. Raises
-        StudyFullError where no place is free: all are taken by annotators who have finished or were
-        seen within the entry's `reclaim_minutes`. StoreError where the study has another entry.
+        That of the same external id where there is one, even if withdrawn or blocked, else a new
+        one under `annotator_id`. Raises StudyFullError where no place is free: all are taken by
+        annotators who have finished, or were heard of within the entry's `reclaim_minutes` (in
+        which a pause does not count). StoreError where the study has another entry.
         """
         with self._writing() as connection:
-            stored = Standing.read(connection).entry
-            return annotators.admit(connection, stored, entry, external_id, annotator_id, now)
+            standing = Standing.read(connection)
+            return places.admit(
+                connection, standing, entry, external_id, annotator_id, now, external_session
+            )
+
+    def has_place(self, annotator_id: str, now: str) -> bool:
+        """Whether the annotator has a place, or a personal link, or could have one now."""
+        with self._reading() as connection:
+            annotator = annotators.known(connection, annotator_id)
+            try:
+                places.require_place(connection, Standing.read(connection), annotator, now)
+            except StudyFullError:
+                return False
+            return True
 
     def log_in(self, annotator_id: str, secret: str, now: str) -> None:
         """Let the secret (of a cookie) lead to the annotator; only a hash of it is stored."""
@@ -128,9 +130,13 @@ class Store:
             return annotators.logged_in(connection, secret)
 
     def consent(self, annotator_id: str, now: str, version: str | None = None) -> None:
-        """Record consent to the text of this version; the first time for each version counts."""
+        """Record consent to the text of this version; the first time for each version counts.
+
+        From here on the annotator has a place. StudyFullError where none is free.
+        """
         with self._writing() as connection:
-            annotators.consent(connection, annotator_id, now, version)
+            standing = Standing.read(connection)
+            places.consent(connection, standing, annotator_id, now, version)
 
     def instructed(self, annotator_id: str, now: str) -> None:
         """Record that the instructions were read; the first time counts."""
@@ -149,22 +155,14 @@ class Store:
         screen_height: int | None = None,
     ) -> None:
         """Record the start of a sitting; sizes in CSS pixels, None where there is no window."""
+        window = (viewport_width, viewport_height, screen_width, screen_height, pixel_ratio)
         with self._writing() as connection:
-            annotators.start_session(
-                connection,
-                session_id,
-                annotator_id,
-                now,
-                viewport_width=viewport_width,
-                viewport_height=viewport_height,
-                pixel_ratio=pixel_ratio,
-                screen_width=screen_width,
-                screen_height=screen_height,
-            )
+            annotators.start_session(connection, session_id, annotator_id, now, window)
 
     def withdraw(self, annotator_id: str, now: str) -> int:
-        """Delete the annotator's votes, trials, logins, window sizes and external id.
+        """Delete the annotator's votes, trials, logins, window sizes and external ids.
 
+        A hash of the external id stays, by which `admit` knows them again.
         Gives the number of votes that stood (0 the second time), which the log says too.
         """
         with self._writing() as connection:
@@ -186,7 +184,7 @@ class Store:
         trial keeps its pair from others for the design's `lease_minutes`, anew with each call.
         No trial of the next part is among them while one of this part is open. Whose lease was over
         gets it again, unless the pair has its votes by then: that trial is given back and never
-        shown again. [] at the end, which is recorded.
+        shown again. [] where there is none for them now; see `ending`.
 
         Raises StoreError before consent, after withdrawal, or on a session that is not the
         annotator's; AnnotatorBlockedError; StudyPausedError; StudyFullError where somebody else has
@@ -205,6 +203,20 @@ class Store:
         """The first of the annotator's open trials, or a new one; see `lease_trials`."""
         leased = self.lease_trials(annotator_id, session_id, [trial_id], now, seed)
         return leased[0] if leased else None
+
+    def ending(self, annotator_id: str) -> str:
+        """Why `lease_trials` gave the annotator no trial.
+
+        "wait": pairs that they have not seen lack votes, and are all leased to others now. "done":
+        nothing is left for them, and they are recorded as finished. "full": nothing is left either,
+        but no vote of theirs counts; they hold no place.
+        """
+        with self._reading() as connection:
+            if annotators.known(connection, annotator_id).finished_at is not None:
+                return "done"
+            plan, _, reader = self._current(connection)
+            rows = trials.trials_of(connection, annotator_id)
+            return leases.ending(plan, reader.read(connection), rows)
 
     def trial(self, trial_id: str) -> Trial | None:
         """The trial of this id, or None."""
@@ -252,8 +264,9 @@ class Store:
 
         The first vote of a revision wins, so that it may be sent again until it is acknowledged.
         Revision n + 1 corrects n, and only on the trial that the annotator answered last. Raises
-        StoreError on an unknown trial, another annotator's trial, one that was given back, a choice
-        that the question does not offer, or a negative time; AnnotatorBlockedError.
+        StoreError on an unknown trial, another annotator's trial, a choice that the question does
+        not offer, or a negative time; AnnotatorBlockedError. What is pressed is never dropped: on
+        a trial that was given back it counts too, one vote more than its pair needed.
         """
         vote = Vote(trial_id, choice, response_ms, now, revision, reason)
         with self._writing() as connection:
@@ -263,8 +276,7 @@ class Store:
     def vote(self, trial_id: str) -> Vote | None:
         """The vote on this trial as it stands now, or None."""
         with self._reading() as connection:
-            revisions = votes.votes_on(connection, trial_id)
-            return revisions[-1] if revisions else None
+            return next(reversed(votes.votes_on(connection, trial_id)), None)
 
     def last_vote_at(self, annotator_id: str) -> str | None:
         """When the annotator last answered a trial (a correction is no new answer); None before."""
@@ -283,15 +295,18 @@ class Store:
         with self._writing() as connection:
             control.block(connection, annotator_id, reason, now)
 
-    def unblock(self, annotator_id: str, now: str) -> None:
-        """Let a blocked annotator go on."""
+    def unblock(self, annotator_id: str, now: str) -> bool:
+        """Let a blocked annotator go on; whether they were blocked."""
         with self._writing() as connection:
-            control.unblock(connection, annotator_id, now)
+            return control.unblock(connection, annotator_id, now)
 
-    def pause(self, reason: str, now: str) -> None:
-        """Give nobody a trial until `resume`; votes on trials given before are still taken."""
+    def pause(self, reason: str, now: str) -> bool:
+        """Give nobody a trial until `resume`; votes on trials given before are still taken.
+
+        False where it was paused already, which stays as it is.
+        """
         with self._writing() as connection:
-            control.pause(connection, reason, now)
+            return control.pause(connection, reason, now)
 
     def resume(self, now: str) -> None:
         """End the pause."""
@@ -322,7 +337,12 @@ class Store:
         return self._frame(frames.trials_frame)
 
     def votes(self) -> pd.DataFrame:
-        """The votes as they stand (`tables.VOTES`): the last revision of each, in order of time."""
+        """The votes as they stand (`tables.VOTES`, with its optional columns), in order of time.
+
+        The choice, its reason, revision and session are those of the last revision. The time is
+        that of the first: `response_ms` and `created_at` say how long the annotator looked and when
+        they answered, not how fast they corrected a slip.
+        """
         return self._frame(frames.votes_frame)
 
     def vote_keys(self) -> pd.DataFrame:
@@ -337,9 +357,10 @@ class Store:
     def annotators(self) -> pd.DataFrame:
         """A row per annotator, in the order they were invited.
 
-        Columns annotator_id, simulated, entry, external_id, the times invited_at, consented_at,
-        finished_at, last_seen_at, withdrawn_at, blocked_at (empty before), blocked_reason;
-        n_trials, n_votes without practice, n_practice (practice trials answered).
+        Columns annotator_id, simulated, entry, external_id, external_session, the times
+        invited_at, consented_at, finished_at, last_seen_at, withdrawn_at, blocked_at (empty
+        before), blocked_reason; n_trials, n_votes without practice, n_practice (practice trials
+        answered).
         """
         return self._frame(frames.annotators_frame)
 
@@ -366,33 +387,3 @@ class Store:
     def log(self) -> pd.DataFrame:
         """Columns number, at, actor, annotator_id (empty where it is nobody's), event, detail."""
         return self._frame(frames.log_frame)
-
-    # ---- transactions
-
-    def _plan(self, connection: sa.Connection) -> StoredPlan:
-        return self._current(connection)[0]
-
-    def _current(self, connection: sa.Connection) -> tuple[StoredPlan, Standing, TallyReader]:
-        """The plan and its tallies, read anew only where another plan was put in place."""
-        standing = Standing.read(connection)
-        with self._learning:  # many that ask at once after a start read it once
-            if self._known is None or self._known[0].study.plan_id != standing.plan_id:
-                plan = read_plan(connection)
-                self._known = (plan, TallyReader(plan.trials))
-            plan, reader = self._known
-        return plan, standing, reader
-
-    def _frame(self, read: Callable[[sa.Connection], pd.DataFrame]) -> pd.DataFrame:
-        with self._reading() as connection:
-            return read(connection)
-
-    def _reading(self) -> AbstractContextManager[sa.Connection]:
-        return self._connections.reading()
-
-    def _writing(self, durable: bool = True) -> AbstractContextManager[sa.Connection]:
-        return self._connections.writing(self._forget, durable)
-
-    def _forget(self) -> None:
-        """A transaction that was not committed may have read what it changed itself."""
-        with self._learning:
-            self._known = None

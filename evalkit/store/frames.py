@@ -23,9 +23,21 @@ def trials_frame(connection: sa.Connection) -> pd.DataFrame:
 
 
 def votes_frame(connection: sa.Connection) -> pd.DataFrame:
-    """The votes as they stand (`tables.VOTES`), in order of time."""
-    votes = schema.votes.c
-    query = last_votes().order_by(votes.created_at, votes.trial_id)
+    """The votes as they stand (`tables.VOTES`), in order of time; see `Store.votes`."""
+    first, last = schema.votes.alias("first").c, last_votes().subquery().c
+    query = (
+        sa.select(
+            last.trial_id,
+            last.choice,
+            first.response_ms,
+            first.created_at,
+            last.revision,
+            last.reason,
+            last.session_id.label("voted_session_id"),
+        )
+        .where(first.trial_id == last.trial_id, first.revision == 1)
+        .order_by(first.created_at, first.trial_id)
+    )
     return tables.check(_frame(connection, query), tables.VOTES, "votes")
 
 
@@ -61,8 +73,9 @@ def annotators_frame(connection: sa.Connection) -> pd.DataFrame:
         .subquery()
     )
     columns = (
-        "annotator_id", "simulated", "entry", "external_id", "invited_at", "consented_at",
-        "finished_at", "last_seen_at", "withdrawn_at", "blocked_at", "blocked_reason",
+        "annotator_id", "simulated", "entry", "external_id", "external_session", "invited_at",
+        "consented_at", "finished_at", "last_seen_at", "withdrawn_at", "blocked_at",
+        "blocked_reason",
     )  # fmt: skip
     query = (
         sa.select(

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from evalkit.design import choose_trial
+from evalkit.design import Tallies, choose_trial, may_come
 from evalkit.errors import StoreError
 from evalkit.store import schema
 from evalkit.store.annotators import (
@@ -13,9 +13,9 @@ from evalkit.store.annotators import (
     has_session,
     known,
     minutes_after,
-    require_place,
     set_annotator,
 )
+from evalkit.store.places import give_up_place, keep_place, require_place
 from evalkit.store.plan import Standing, StoredPlan
 from evalkit.store.refusals import AnnotatorBlockedError, StudyPausedError
 from evalkit.store.tallies import (
@@ -35,11 +35,6 @@ _RENEW = (
     sa.update(schema.trials)
     .where(_TRIAL.trial_id.in_(sa.bindparam("trial_ids", expanding=True)), _TRIAL.state == "open")
     .values(lease_until=sa.bindparam("until"))
-)
-_SEEN = (
-    sa.update(schema.annotators)
-    .where(schema.annotators.c.annotator_id == sa.bindparam("who"))
-    .values(last_seen_at=sa.bindparam("now"))
 )
 
 
@@ -72,10 +67,26 @@ def lease_trials(
     lacking = max(0, len(trial_ids) - len(opened))
     new = _issue(connection, plan, reader, trials, spare[:lacking], seed, lease)
     leased = [trial_of(row, plan) for row in (*opened, *new)]
-    connection.execute(_SEEN, {"who": annotator_id, "now": now})
+    keep_place(connection, standing, annotator, now)
     if not leased and trial_ids and annotator.finished_at is None:
-        set_annotator(connection, annotator_id, finished_at=now)
+        match ending(plan, reader.read(connection), trials):
+            case "done":
+                set_annotator(connection, annotator_id, finished_at=now)
+            case "full":
+                give_up_place(connection, annotator_id)
     return leased
+
+
+def ending(plan: StoredPlan, tallies: Tallies, trials: Sequence[sa.Row]) -> str:
+    """Why one with these trials, all answered or given back, gets no other now.
+
+    "wait": pairs that they have not seen lack votes, and are all leased to others. "done": nothing
+    is left for them. "full": nothing is left either, and no vote of theirs counts.
+    """
+    if may_come(plan.trials, showings(trials), tallies):
+        return "wait"
+    counted = (row.state == "voted" and row.kind in ("main", "repeat") for row in trials)
+    return "done" if any(counted) else "full"
 
 
 def _require_admitted(
@@ -96,7 +107,7 @@ def _require_admitted(
         raise StoreError(f"{name}: no session {session_id}; start it")
     if standing.paused is not None:
         raise StudyPausedError(f"{name}: the study is paused; resume it first")
-    require_place(connection, standing.entry, annotator, now)
+    require_place(connection, standing, annotator, now)
 
 
 def _issue(

@@ -40,10 +40,13 @@ annotators = sa.Table(
     sa.Column("consented_at", sa.Text),
     sa.Column("entry", sa.Text, nullable=False),
     sa.Column("external_id", sa.Text, unique=True),  # Prolific's
+    sa.Column("external_sha256", sa.Text, unique=True),  # of that, which withdrawal deletes
+    sa.Column("external_session", sa.Text),  # Prolific's, the last one; names what is paid
     sa.Column("consent_version", sa.Text),
     sa.Column("instructed_at", sa.Text),
     sa.Column("finished_at", sa.Text),
     sa.Column("last_seen_at", sa.Text),
+    sa.Column("place_until", sa.Text),  # when the place may go to somebody else
     sa.Column("withdrawn_at", sa.Text),
     sa.Column("blocked_at", sa.Text),
     sa.Column("blocked_reason", sa.Text),

@@ -18,8 +18,8 @@ NAMES = {  # as PostgreSQL names them
     "uq": "%(table_name)s_%(column_0_N_name)s_key",
     "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
 }
-_LATE = ("consent_version", "instructed_at", "finished_at", "last_seen_at", "withdrawn_at",
-         "blocked_at", "blocked_reason")  # fmt: skip
+_LATE = ("consent_version", "instructed_at", "finished_at", "last_seen_at", "place_until",
+         "withdrawn_at", "blocked_at", "blocked_reason")  # fmt: skip
 
 
 def upgrade(op: Operations, checks: pd.DataFrame, meta: Mapping[str, Any], now: str) -> None:
@@ -90,7 +90,7 @@ def _add_columns(op: Operations) -> None:
     """The new columns, empty; what must not be empty is made so when it is filled."""
     op.drop_index("trials_by_pair", "trials")
     added = {
-        "annotators": ("entry", "external_id", *_LATE),
+        "annotators": ("entry", "external_id", "external_sha256", "external_session", *_LATE),
         "pairs": ("role", "expected", "foil"),
         "trials": ("lease_until", "state"),
         "votes": ("reason", "session_id"),
@@ -173,7 +173,8 @@ def _make_strict(op: Operations) -> None:
     with op.batch_alter_table("annotators", **anew) as batch:
         batch.alter_column("token_sha256", existing_type=sa.Text, nullable=True)
         batch.alter_column("entry", existing_type=sa.Text, nullable=False)
-        batch.create_unique_constraint("annotators_external_id_key", ["external_id"])
+        for name in ("external_id", "external_sha256"):
+            batch.create_unique_constraint(f"annotators_{name}_key", [name])
         _allow(batch, "annotators", "entry", "personal", "prolific", "open")
     with op.batch_alter_table("pairs", **anew) as batch:
         batch.alter_column("role", existing_type=sa.Text, nullable=False)

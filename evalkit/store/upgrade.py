@@ -18,7 +18,7 @@ from evalkit.files import part_name
 from evalkit.store import schema, schema_2
 from evalkit.store.address import Address
 from evalkit.store.connect import Connections
-from evalkit.store.meta import write_meta
+from evalkit.store.meta import read_values, write_meta
 from evalkit.store.opening import open_connections, stored_version
 from evalkit.store.plan import name_sha256
 from evalkit.study import Study
@@ -42,7 +42,8 @@ def upgrade_store(address: Address, study: Study, checks: pd.DataFrame, now: str
 
     `checks` (`tables.CHECKS`) tells what an older database does not hold. A file is copied beside
     itself first. All in one transaction: where it ends early, the database is as it was. Raises
-    StoreError where there is no vote database or it is of a newer schema.
+    StoreError where there is no vote database, it is of a newer schema or, on a server, of another
+    study.
     """
     connections = open_connections(address, rebuild=True)
     try:
@@ -52,6 +53,7 @@ def upgrade_store(address: Address, study: Study, checks: pd.DataFrame, now: str
                 raise StoreError(
                     f"{connections.name}: schema {before} of a newer evalkit; use that one"
                 )
+            _require_own(connection, connections, study)
             if before == schema.SCHEMA_VERSION:
                 return Upgrade(before, before, None)
             backup = _copy(address, before, now) if isinstance(address, Path) else None
@@ -60,6 +62,16 @@ def upgrade_store(address: Address, study: Study, checks: pd.DataFrame, now: str
         return Upgrade(before, schema.SCHEMA_VERSION, backup)
     finally:
         connections.close()
+
+
+def _require_own(connection: sa.Connection, connections: Connections, study: Study) -> None:
+    """StoreError where a server's database is another study's; a file lies in its own folder."""
+    stored = read_values(connection, ["name_sha256"]).get("name_sha256")  # since schema 2
+    if connections.is_server and stored not in (None, name_sha256(study)):
+        raise StoreError(
+            f"{connections.name}: is the vote database of another study; give the command that "
+            "study's folder"
+        )
 
 
 def _step_up(

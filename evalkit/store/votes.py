@@ -114,10 +114,6 @@ def _check_revision(
         raise StoreError(
             f"{where}: revision {vote.revision}; the next one is {len(before) + 1}; send that"
         )
-    if not before and trial.state == "returned":
-        raise StoreError(
-            f"{where}: was given back, since others have answered it; ask for trials anew"
-        )
     if before and _last_answered(connection, trial.annotator_id) != vote.trial_id:
         raise StoreError(
             f"{where}: is not the last one that was answered; only that one can be corrected"

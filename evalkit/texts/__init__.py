@@ -1,5 +1,7 @@
 """What an annotator's page says, one file per language; a study may put its own in their place."""
 
+import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 from evalkit.errors import StudyError, listed, nearest
 
 _FOLDER = Path(__file__).parent
+_BRACES = re.compile(r"{[^{}]*}")  # filled in by the page
 
 
 def languages() -> list[str]:
@@ -27,7 +30,7 @@ def read_own_texts(language: str, name: str | None, study_file: Path) -> dict[st
     """The texts that a study brings in the file `name` beside its study.toml; {} without one.
 
     Raises StudyError on a language that is neither shipped nor brought, a file that is missing or
-    no TOML, and a text that no page has.
+    no TOML, a text that no page has, and a word in braces that this text is not filled with.
     """
     if name is None:
         if language not in languages():
@@ -37,6 +40,11 @@ def read_own_texts(language: str, name: str | None, study_file: Path) -> dict[st
                 "that session.texts names"
             )
         return {}
+    if "\0" in name:
+        raise StudyError(
+            f"{study_file}: session.texts = {json.dumps(name)}; no file has such a name; write "
+            "that of a TOML file beside study.toml"
+        )
     path = study_file.parent / name
     try:
         own = _read(path)
@@ -73,3 +81,14 @@ def _refuse_unknown(own: dict[str, Any], known: dict[str, Any], path: Path, with
             raise StudyError(f"{path}: {within}{key} is not {wanted}; correct it there")
         if isinstance(value, dict):
             _refuse_unknown(value, known[key], path, f"{within}{key}.")
+        else:
+            _refuse_unfilled(value, _BRACES.findall(known[key]), f"{path}: {within}{key}")
+
+
+def _refuse_unfilled(text: str, filled: list[str], where: str) -> None:
+    for word in _BRACES.findall(text):
+        if word not in filled:
+            allowed = f"allowed are {listed(filled)}" if filled else "this text has none"
+            raise StudyError(
+                f"{where}: unknown {word}; {allowed}{nearest(word, filled)}; correct it there"
+            )

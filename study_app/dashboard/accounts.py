@@ -15,27 +15,29 @@ _SHORTEST_SECRET = 32  # characters
 
 @dataclass(frozen=True)
 class Accounts:
-    """The secrets file that Streamlit reads, and the e-mail addresses (lower case) it allows."""
+    """The secrets file that Streamlit reads, and the e-mail addresses (lower case) it allows.
+
+    An address that the provider does not say to have verified is nobody's, unless
+    `allow_unverified`: for a provider that never says so and gives each person their own.
+    """
 
     file: Path
     emails: frozenset[str]
+    allow_unverified: bool = False
 
     def allows(self, user: Mapping[str, Any]) -> bool:
-        """Whether this person, as the provider names them, may enter.
-
-        An address that the provider says is not verified is nobody's.
-        """
+        """Whether this person, as the provider names them, may enter."""
         return (
             user.get("is_logged_in") is True
             and str(user.get("email", "")).lower() in self.emails
-            and user.get("email_verified", True) in (True, "true")
+            and (self.allow_unverified or user.get("email_verified") in (True, "true"))
         )
 
 
 def read_accounts(file: Path) -> Accounts:
     """The accounts of a secrets file: its [auth] as Streamlit wants it, and allowed_emails there.
 
-    Raises EvalkitError where something of it is missing.
+    Raises EvalkitError where something of it is missing or makes no sense.
     """
     try:
         auth = tomllib.loads(file.read_text("utf-8")).get("auth")
@@ -55,9 +57,15 @@ def read_accounts(file: Path) -> Accounts:
             f"{file}: auth.cookie_secret has {len(auth['cookie_secret'])} characters; allowed are "
             f"{_SHORTEST_SECRET} and more; make one with: openssl rand -hex 32"
         )
+    unverified = auth.get("allow_unverified_emails", False)
+    if not isinstance(unverified, bool):
+        raise EvalkitError(
+            f"{file}: auth.allow_unverified_emails = {unverified!r}; allowed are true and false; "
+            "true lets in addresses that the provider does not say to have verified"
+        )
     if importlib.util.find_spec("authlib") is None:
         raise EvalkitError(
             "dashboard: a login by OpenID Connect needs Authlib, which is not installed; run: "
             'pip install "Authlib>=1.3.2"'
         )
-    return Accounts(file, frozenset(email.lower() for email in emails))
+    return Accounts(file, frozenset(email.lower() for email in emails), unverified)

@@ -1,4 +1,4 @@
-"""Tables to take away as CSV: annotators, votes in screen words, the log. No model has a name."""
+"""Tables to take away as CSV: annotators, votes, sessions, the log. No model has a name."""
 
 import pandas as pd
 import streamlit as st
@@ -15,6 +15,7 @@ def draw_exports(watched: Watched) -> None:
     made = {
         "annotators": lambda: annotator_rows(store, now()),
         "votes": lambda: vote_rows(store),
+        "sessions": store.sessions,
         "log": store.log,
     }
     st.write("Votes are in screen words (left, right) and name no model.")

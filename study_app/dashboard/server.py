@@ -11,7 +11,7 @@ from streamlit import config as streamlit_config
 from streamlit.starlette import App
 
 from evalkit.errors import EvalkitError
-from evalkit.store import open_store
+from evalkit.store import Store
 from study_app.dashboard.accounts import Accounts
 from study_app.dashboard.attempts import Attempts
 from study_app.dashboard.gate import Gate, Logins
@@ -70,20 +70,19 @@ def make_app(door: Logins | Accounts) -> App:
 
 
 def serve(
-    address: Path | str,
+    store: Store,
     received: Path,
     name: str,
     door: Logins | Accounts,
     port: int = 8502,
     host: str = "127.0.0.1",
 ) -> None:
-    """Show the study at this store's address until Ctrl-C or SIGTERM; prints the page's address.
+    """Show the study of this store until Ctrl-C or SIGTERM; prints the page's address.
 
-    Reads and changes the vote database, reads the journals in `received`, and nothing else of the
-    study. Raises StoreError where the database is missing, EvalkitError where host and port cannot
-    be had.
+    Reads and changes the vote database, which is closed at the end, reads the journals in
+    `received`, and nothing else of the study. Raises EvalkitError where host and port cannot be
+    had.
     """
-    store = open_store(address)
     watch(Watched(store, received, name, door))
     listener = listen(host, port)
     config = uvicorn.Config(

@@ -38,7 +38,7 @@ class Session {
     document.documentElement.lang = root.lang = texts.language;
     this.presses = new Presses(this);
     this.bar.title();
-    this.start();
+    sendLeft(this.server).then(() => this.start());
   }
 
   // ---- the server's answers
@@ -183,7 +183,7 @@ class Session {
     }
     if (stage === "instructions") return this.showInstructions(state.instructions);
     this.present(() => this.showCard(plainCard(texts[stage])));
-    if (stage === "paused") this.poll();
+    if (stage === "paused" || stage === "wait") this.poll();
   }
 
   showInstructions(instructions) {
