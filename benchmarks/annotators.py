@@ -219,7 +219,7 @@ class Annotator:
 
     def _take(self, state: Mapping[str, Any]) -> None:
         """The trials of a state that were not shown yet; the images ahead are fetched."""
-        if state.get("stage") == "done":
+        if state.get("stage") in ("done", "wait", "full"):  # nothing is left, or nothing free now
             self.record.finished = True
         elif state.get("stage") != "vote":
             self.record.faults[f"stage {state.get('stage')}"] += 1

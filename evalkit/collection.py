@@ -26,12 +26,11 @@ from evalkit.lock import (
 from evalkit.store import Store, create_store, store_exists
 from evalkit.store.upgrade import Upgrade, upgrade_store
 from evalkit.study_folder import StudyFolder
+from evalkit.tables import PROLIFIC_IDS
 
 _TOKEN_BYTES = 16
 # What Prolific fills in, as its settings show it.
-_PROLIFIC = "&".join(
-    f"{name}={{{{%{name}%}}}}" for name in ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")
-)
+_PROLIFIC = "&".join(f"{name}={{{{%{name}%}}}}" for name in PROLIFIC_IDS)
 _READERS = 16  # threads: the images may lie on an object store
 
 

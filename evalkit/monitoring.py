@@ -206,15 +206,16 @@ def annotator_stages(annotators: pd.DataFrame, now: str) -> pd.Series:
 def annotator_rows(store: Store, now: str) -> pd.DataFrame:
     """One row per annotator, in the order of their invitation.
 
-    Columns annotator_id, stage, external_id, simulated, last_seen_at, blocked_reason, those of
-    `analysis.annotators.COLUMNS`, and flags. Counts of who has not voted are 0, their shares NaN.
+    Columns annotator_id, stage, external_id, external_session, simulated, last_seen_at,
+    blocked_reason, those of `analysis.annotators.COLUMNS`, and flags. Counts of who has not voted
+    are 0, their shares NaN.
     """
     floor = fast_floor(store.study().design.min_viewing_ms)
     table = annotator_table(store.votes(), store.trials(), store.checks(), floor)
     table = table.assign(flags=flags(table))
     everybody = store.annotators()
     who = everybody[["annotator_id"]].assign(stage=annotator_stages(everybody, now))
-    told = ["external_id", "simulated", "last_seen_at", "blocked_reason"]
+    told = ["external_id", "external_session", "simulated", "last_seen_at", "blocked_reason"]
     rows = who.join(everybody[told]).merge(table, on="annotator_id", how="left")
     return rows.fillna(dict.fromkeys(COUNTS, 0) | {"flags": ""}).astype(dict.fromkeys(COUNTS, int))
 

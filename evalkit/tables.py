@@ -20,6 +20,7 @@ IMAGE_STATUSES = ("ok", "failed", "filtered")
 FOILS = ("other_prompt", "pixelated")
 SIMULATED = "SIMULATED VOTES"
 SPEED_SOURCES = ("generation", "bench", "bench with random weights")
+PROLIFIC_IDS = ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")  # in the address of who comes from there
 
 FIRST_LINE = 2  # line of the first data row in a file with a header, as an editor counts it
 

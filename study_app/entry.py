@@ -1,5 +1,6 @@
 """From a link to the page: who comes with a valid one gets a cookie and a clean address."""
 
+import json
 import re
 import secrets
 
@@ -9,13 +10,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from evalkit.store import Annotator, StoreUnavailableError, StudyFullError
+from evalkit.tables import PROLIFIC_IDS
 from study_app.answers import NO_STORE, RETRY_SECONDS, RefusedError, utc_now
 from study_app.logins import new_secret, secret_of, set_cookie
 from study_app.pages import plain_page
 from study_app.rates import Buckets
 from study_app.served import Served, current
 
-PROLIFIC = ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLACES = ("/", "/_stcore/stream")
 
@@ -73,7 +74,7 @@ def _invited(served: Served, visitor: HTTPConnection, known: Annotator | None) -
         if annotator is None:
             raise RefusedError(403, "unknown")
         return annotator
-    if any(name in query for name in PROLIFIC):
+    if any(name in query for name in PROLIFIC_IDS):
         return _of_prolific(served, visitor, known)
     if "open" in query:
         return _of_open_link(served, visitor, known)
@@ -81,7 +82,7 @@ def _invited(served: Served, visitor: HTTPConnection, known: Annotator | None) -
 
 
 def _of_prolific(served: Served, visitor: HTTPConnection, known: Annotator | None) -> Annotator:
-    ids = [visitor.query_params.getlist(name) for name in PROLIFIC]
+    ids = [visitor.query_params.getlist(name) for name in PROLIFIC_IDS]
     if not all(len(values) == 1 and _ID.fullmatch(values[0]) for values in ids):
         raise RefusedError(400, "unknown")
     person, study_id, session_id = (values[0] for values in ids)
@@ -106,12 +107,19 @@ def _of_open_link(served: Served, visitor: HTTPConnection, known: Annotator | No
 def _let_in(
     served: Served, visitor: HTTPConnection, known: Annotator | None, annotator: Annotator
 ) -> Response:
-    """To the page under a clean address; a browser that has the right cookie keeps it."""
+    """To the page under a clean address; a browser that has the right cookie keeps it.
+
+    Where somebody else was let in before, the log says so: two people may share a browser, or one
+    may use two links.
+    """
     response = RedirectResponse("/", status_code=303, headers=NO_STORE)
     if known is None or known.annotator_id != annotator.annotator_id:
         _require_slow(served.limits.entries, annotator.annotator_id)
         secret = new_secret()
         served.store.log_in(annotator.annotator_id, secret, utc_now())
+        if known is not None:
+            detail = json.dumps({"annotator_id": annotator.annotator_id})
+            served.store.note(utc_now(), "annotator", "other_link", detail, known.annotator_id)
         set_cookie(response, secret, visitor)
     return response
 

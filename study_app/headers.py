@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit
@@ -82,15 +83,21 @@ class Wall:
             await self.app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
         app = self.app if _is_open(scope) else PlainTextResponse("Not found", status_code=404)
-        await app(scope, receive, send_with_headers)
+        await app(scope, receive, with_headers(send, self._headers))
+
+
+def with_headers(send: Send, headers: Mapping[str, str]) -> Send:
+    """`send`, which gives every answer those of these headers that it does not have."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            own = MutableHeaders(scope=message)
+            for name, value in headers.items():
+                own.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers
 
 
 def _is_open(scope: Scope) -> bool:

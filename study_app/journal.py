@@ -2,19 +2,21 @@
 
 import json
 import os
+import socket
 import threading
 from pathlib import Path
 
 
 class Journal:
-    """Appends to `folder/<process id>.jsonl`, which says neither what was chosen nor by whom.
+    """Appends to `folder/<host>-<process id>.jsonl`: neither what was chosen nor by whom.
 
-    A coordinator compares its lines with the votes that were kept. A line that a full disk cut
-    short is followed by a new line, so that only the cut one is lost.
+    Containers that share the folder may have one process id, and hosts of different names. A
+    coordinator compares its lines with the votes that were kept. A line that a full disk cut short
+    is followed by a new line, so that only the cut one is lost.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{os.getpid()}.jsonl"
+        self.path = folder / f"{socket.gethostname()}-{os.getpid()}.jsonl"
         self._lock = threading.Lock()
         self._whole = False  # whether the file surely ends with a whole line
 

@@ -79,7 +79,7 @@ def _voting(visit: Visit, session_id: str) -> dict[str, Any]:
         return _done(visit.study) if why == "done" else {"stage": why}
     # Only of the question on the screen: the prompt of a later part may not come before that part.
     trials = [trial for trial in trials if trial.question_id == trials[0].question_id]
-    progress = store.progress(annotator_id, visit.now)
+    progress = store.progress(annotator_id)
     views = trial_views(visit.study, trials, progress)
     return {"stage": "vote", "trials": views, "progress": asdict(progress)}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from evalkit.collection import invite
 from evalkit.store import Store, open_store
@@ -167,3 +167,10 @@ def answered(page: Page, done: int, total: int, block: int = 1) -> None:
 def images(page: Page) -> list:
     """Both images of the pair."""
     return [page.get_by_role("img", name=f"{side} image") for side in ("Left", "Right")]
+
+
+def nothing_free(route: Route) -> None:
+    """Answer the start of a sitting as if all pairs were with others."""
+    answer = route.fetch()
+    begun = {name: answer.json()[name] for name in ("session_id", "settings")}
+    route.fulfill(response=answer, json={**begun, "stage": "wait"})

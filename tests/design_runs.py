@@ -48,6 +48,11 @@ def of_kind(seen: list[Showing], kind: str) -> list[Showing]:
     return [showing for showing in seen if showing.kind == kind]
 
 
+def prompts_of(pair):
+    """The prompts that the two images of a planned pair were made from."""
+    return {pair.prompt_id, pair.foil_prompt_id}
+
+
 def imbalances(plan: TrialPlan, seen: list[Showing]) -> list[int]:
     """|left a - left b| after each main trial, per matchup: over its question, and over all."""
     surplus: Counter[tuple[str, ...]] = Counter()

@@ -14,7 +14,7 @@ SCREENS = [
     "consent", "withdrawal", "instructions", "viewing", "part", "practice", "feedback",
     "practiced", "trial", "zoom", "flip", "reason", "undo", "narrow", "break", "block", "offline",
     "waiting", "second-part", "trial-with-description", "thanks", "withdrawn", "paused", "blocked",
-    "unknown", "full",
+    "unknown", "full", "wait",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from tests import browser
 from tests.browser import (
     DESIGN,
     agree,
+    nothing_free,
     open_page,
     press_enter,
     serve_scenes,
@@ -163,6 +164,16 @@ def test_a_paused_study_says_so_and_goes_on(page, served):
     page.clock.fast_forward(21_000)
     expect(page.get_by_role("heading", name="Part 2 of 2")).to_be_visible()
     assert served.choices(served.annotator_id(link)) == ["left"]
+
+
+def test_nothing_free_is_said_and_the_page_goes_on_by_itself(page, served):
+    page.clock.install()
+    agree(page, served.link())
+    page.route("**/study/session", nothing_free)
+    page.reload()
+    expect(page.get_by_role("heading", name="Just a moment, please")).to_be_visible()
+    page.clock.fast_forward(21_000)  # the page asks every 20 s
+    expect(page.get_by_role("heading", name="Part 1 of 2")).to_be_visible()
 
 
 def test_a_blocked_annotator_is_told_kindly(page, served):

@@ -24,6 +24,7 @@ from tests.design_runs import (
     of_kind,
     of_question,
     plan_of,
+    prompts_of,
     repeat_gaps,
 )
 
@@ -126,7 +127,9 @@ def test_no_prompt_is_shown_twice_in_a_row(run):
     plan, everyone = run
     for seen in everyone:
         for before, after in itertools.pairwise(seen):
-            assert not plan.pairs[before.pair_id].prompt_ids & plan.pairs[after.pair_id].prompt_ids
+            assert not prompts_of(plan.pairs[before.pair_id]) & prompts_of(
+                plan.pairs[after.pair_id]
+            )
 
 
 def test_checks_and_repeats_fall_at_random_places(run):

@@ -6,7 +6,15 @@ from collections import Counter
 import pytest
 
 from evalkit.design import progress
-from tests.design_runs import Crowd, imbalances, of_kind, of_question, plan_of, repeat_gaps
+from tests.design_runs import (
+    Crowd,
+    imbalances,
+    of_kind,
+    of_question,
+    plan_of,
+    prompts_of,
+    repeat_gaps,
+)
 
 QUESTIONS = ("quality", "alignment")
 SEEDS = range(3)
@@ -52,7 +60,7 @@ def test_no_prompt_follows_itself(crowd):
     pairs = crowd.plan.pairs
     for seen in crowd.seen.values():
         for before, after in itertools.pairwise(seen):
-            assert not pairs[before.pair_id].prompt_ids & pairs[after.pair_id].prompt_ids
+            assert not prompts_of(pairs[before.pair_id]) & prompts_of(pairs[after.pair_id])
 
 
 def test_no_pair_gets_more_votes_than_wanted(crowd):

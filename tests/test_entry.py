@@ -1,5 +1,6 @@
 """From a link to the page and out again: personal, open and Prolific links, over real HTTP."""
 
+import json
 import re
 import subprocess
 import sys
@@ -83,6 +84,25 @@ def test_the_store_holds_neither_the_token_nor_the_cookie(personal, link):
     assert content
     for secret in (token, cookie):
         assert secret.encode() not in content
+
+
+def test_a_link_opened_where_somebody_else_was_let_in_is_in_the_log(personal):
+    server, folder, links = personal
+    store = open_store(folder.store_address)
+    first, second = next(links), next(links)
+    before, now = (store.annotator(link.partition("token=")[2]) for link in (first, second))
+    cookie = cookie_of(server.enter(first))
+
+    def noted():
+        log = store.log()
+        own = log[(log["event"] == "other_link") & (log["annotator_id"] == before.annotator_id)]
+        return own[["actor", "detail"]].values.tolist()
+
+    server.enter(first, cookie)
+    assert noted() == []
+    server.enter(second, cookie)
+    assert noted() == [["annotator", json.dumps({"annotator_id": now.annotator_id})]]
+    store.close()
 
 
 def test_a_browser_that_is_known_keeps_its_cookie(server, link, personal):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from evalkit.cli import main
 from evalkit.collection import open_collection
 from evalkit.errors import StudyError
-from evalkit.leaks import check, check_study, refuse_leaks
+from evalkit.leaks import check, check_study, record, refuse_leaks
 from evalkit.leaks.key import public_key
-from evalkit.leaks.record import read_record
+from evalkit.leaks.record import _app_sha256, read_record
+from evalkit.leaks.rehearsed_app import _shortened
 from evalkit.leaks.session import Recording
 from evalkit.leaks.timing import check_timing
 from evalkit.leaks.visitor import Exchange
@@ -127,6 +129,34 @@ def test_serve_refuses_a_study_that_failed_and_says_so_in_one_sentence(planted, 
     assert not read_record(folder.check_file).passed
     check_study(folder, NOW)
     refuse_leaks(folder, NOW, print)
+
+
+def test_what_stands_behind_the_app_counts_in_the_state_of_a_check(tmp_path, monkeypatch):
+    """A copy of the code in which one file of a part is another: so is the hash."""
+    package = Path(record.evalkit.__file__).parent
+    for part in ("store", "texts", "design"):
+        shutil.copytree(package / part, tmp_path / part)
+    shutil.copy(package / "blinding.py", tmp_path)
+    monkeypatch.setattr(record.evalkit, "__file__", str(tmp_path / "__init__.py"))
+    states = [_app_sha256()]
+    for name in ("store/leases.py", "texts/de.toml", "design/sides.py", "blinding.py"):
+        with (tmp_path / name).open("a") as file:
+            file.write("# another\n")
+        states.append(_app_sha256())
+    assert len(set(states)) == 5
+
+
+def test_the_session_is_long_enough_to_judge_the_times_of_many_models(folder):
+    """Ten trials show twenty images: so many times the models, as far as the study's own go."""
+    study = folder.study
+
+    def trials(models, own):
+        design = study.design.model_copy(update={"trials_per_annotator": own})
+        many = study.model_copy(update={"models": study.models[:1] * models, "design": design})
+        return _shortened(many).design.trials_per_annotator
+
+    assert [trials(n, 300) for n in (2, 3, 8, 30)] == [24, 30, 80, 120]
+    assert trials(8, 60) == 60
 
 
 def test_an_app_that_does_not_start_is_said_in_one_sentence(folder):

@@ -1,7 +1,11 @@
 """Attacks over real HTTP: forged logins and votes, others' trials, odd bodies, floods."""
 
+import itertools
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -285,6 +289,28 @@ def test_a_vote_sooner_than_one_can_look_is_refused(visitor, store):
     assert store.vote(second) is None
     time.sleep(2 * MIN_VIEWING_MS / 1000)
     assert visitor.vote(second, "left").status == 200
+
+
+def test_votes_sent_at_one_moment_do_not_pass_beside_each_other(visitor, store):
+    """All three open trials at once, four times over: what is kept lies apart by the time that
+    images need, the rest was too early."""
+    trials = [trial["trial_id"] for trial in visitor.begin()["trials"]]
+    assert len(trials) == 3
+    time.sleep(2 * MIN_VIEWING_MS / 1000)
+    start = threading.Barrier(12)
+
+    def send(number):
+        start.wait()
+        return visitor.vote(trials[number % 3], "left").status
+
+    with ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(send, range(12)))
+    assert set(statuses) <= {200, 425}
+    kept = [vote.created_at for vote in map(store.vote, trials) if vote is not None]
+    times = sorted(datetime.fromisoformat(at) for at in kept)
+    gaps = [(later - before).total_seconds() for before, later in itertools.pairwise(times)]
+    assert times
+    assert all(gap >= MIN_VIEWING_MS / 1000 for gap in gaps)
 
 
 def test_who_asks_too_fast_is_slowed_and_others_are_not(server, study):

@@ -108,7 +108,7 @@ def test_a_correction_is_a_new_row_and_the_vote_as_it_stands(store, trial, datab
         ["t0", n, False] for n in (1, 2, 3)
     ]
     assert store.annotators()["n_votes"].tolist() == [1]
-    assert store.progress("ann", NOW).done == 1
+    assert store.progress("ann").done == 1
     sides = database.execute("SELECT sum(a), sum(b), sum(ties) FROM matchup_tallies")
     assert [tuple(map(int, row)) for row in sides] == [(0, 0, 1)]
     assert tallies_hold(database)

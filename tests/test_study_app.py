@@ -12,6 +12,7 @@ from streamlit import config as streamlit_config
 
 from evalkit.collection import invite, open_collection
 from evalkit.store import Annotator, open_store
+from evalkit.study_sections import Entry
 from study_app.settings import SETTINGS
 from study_app.state import stage
 from tests.study_factory import NOW, make_study
@@ -164,6 +165,36 @@ def test_at_the_end_all_is_done_and_stays_done(visitor, store):
     assert (state["stage"], state["completion"]) == ("done", None)
     assert store.logged_in(visitor.cookie).finished_at is not None
     assert visitor.start().json["stage"] == "done"
+
+
+def test_nothing_free_is_waited_for_and_nothing_ever_is_full(tmp_path):
+    """Two pairs, one vote for each: two annotators hold both for the first question, two for the
+    second, the fifth waits. When all are done there was nothing for the fifth, and no code is."""
+    folder = make_study(
+        tmp_path / "study", n_prompts=2, models=("secret-alpha", "secret-beta"),
+        trials_per_annotator=4, votes_per_pair=1, attention_share=0, repeat_share=0,
+    )  # fmt: skip
+    links = invite(folder, 5, NOW, "http://localhost")
+    store = open_store(folder.store_address)
+    store.set_entry(Entry(completion_code="C0DE77"))
+    server = StudyServer(folder.store_address, folder.blinded)
+    try:
+        voters = [server.visitor(link) for link in links]
+        states = [voter.begin() for voter in voters]
+        assert [state["stage"] for state in states] == ["vote"] * 4 + ["wait"]
+        assert states[4] == {"stage": "wait"}
+        assert voters[4].trials().json == {"stage": "wait"}
+        for number in range(4):
+            while states[number]["stage"] == "vote":
+                states[number] = voters[number].vote_on(states[number])
+        assert [state["stage"] for state in states[:2]] == ["wait", "wait"]  # for the other two
+        last = [voter.trials().json for voter in voters[:4]]
+        assert [state["completion"]["code"] for state in last] == ["C0DE77"] * 4
+        assert voters[4].trials().json == {"stage": "full"}
+        assert "C0DE77" not in str(voters[4].start().json)
+    finally:
+        server.kill()
+        store.close()
 
 
 def test_blocks_of_trials_loaded_ahead_are_counted_on(tmp_path):

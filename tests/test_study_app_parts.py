@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 
 import pytest
 
@@ -42,12 +43,20 @@ def test_the_journal_has_a_line_per_received_vote(tmp_path):
     journal = Journal(tmp_path / "received")
     journal.received("t1", 1, "2030-01-01T10:00:00.000+00:00")
     journal.received("t1", 2, "2030-01-01T10:00:01.000+00:00")
-    assert journal.path.name == f"{os.getpid()}.jsonl"
+    assert journal.path.name == f"{socket.gethostname()}-{os.getpid()}.jsonl"
     lines = [json.loads(line) for line in journal.path.read_text().splitlines()]
     assert lines == [
         {"trial_id": "t1", "revision": 1, "at": "2030-01-01T10:00:00.000+00:00"},
         {"trial_id": "t1", "revision": 2, "at": "2030-01-01T10:00:01.000+00:00"},
     ]
+
+
+def test_two_hosts_with_one_process_id_share_no_journal(tmp_path, monkeypatch):
+    paths = set()
+    for host in ("worker-a", "worker-b"):
+        monkeypatch.setattr(socket, "gethostname", lambda host=host: host)
+        paths.add(Journal(tmp_path).path)
+    assert {path.name for path in paths} == {f"worker-{x}-{os.getpid()}.jsonl" for x in "ab"}
 
 
 def test_a_line_that_was_cut_short_spoils_no_other(tmp_path):

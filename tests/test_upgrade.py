@@ -223,7 +223,7 @@ def test_an_upgraded_database_goes_on(old, study):
     store.start_session("session-of-ann", "ann", LATER)
     leased = lease(store, "ann", "new", n=2, now=LATER)
     assert [trial.trial_id for trial in leased] == ["t5"]
-    assert store.progress("ann", LATER).done == 4
+    assert store.progress("ann").done == 4
     store.record_vote("t5", "ann", "left", 900, LATER)
     leased = lease(store, "ann", "new", n=2, now=LATER)
     assert [(t.trial_id, t.question_id) for t in leased] == [

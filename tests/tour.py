@@ -10,6 +10,7 @@ from tests.browser import (
     DESIGN,
     Served,
     answered,
+    nothing_free,
     open_page,
     practise,
     press_enter,
@@ -179,4 +180,8 @@ def _refusals(chromium: Browser, served: Served, finished: str) -> Iterator[tupl
     page.goto(f"{served.server.url}/?PROLIFIC_PID=second&STUDY_ID=s&SESSION_ID=t")
     page.get_by_role("heading", name="All places are taken").wait_for()
     yield "full", page
+    page.route("**/study/session", nothing_free)
+    page.goto(served.link())
+    page.get_by_role("heading", name="Just a moment, please").wait_for()
+    yield "wait", page
     page.context.close()

@@ -96,7 +96,7 @@ def unblock(path: StudyPath, annotator: Annotator) -> None:
 @app.command()
 def dashboard(
     path: StudyPath,
-    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8502,
+    port: Annotated[int, typer.Option(min=1, max=65_535)] = 8599,
     host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from elsewhere.")] = "127.0.0.1",
     secrets: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Log in by OpenID Connect: its [auth].")

@@ -39,11 +39,6 @@ class PlannedPair:
     foil_prompt_id: str
     expected: str
 
-    @property
-    def prompt_ids(self) -> frozenset[str]:
-        """The prompts that its two images were made from."""
-        return frozenset({self.prompt_id, self.foil_prompt_id})
-
 
 @dataclass(frozen=True)
 class Part:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evalkit import __version__
+import evalkit
 from evalkit.files import write_json
 from evalkit.leaks.finding import Finding
 from evalkit.leaks.pictures import Picture
@@ -36,7 +36,7 @@ def state_of(pictures: dict[str, Picture], plan_id: str, lock_file: Path) -> dic
         "plan_id": plan_id,
         "lock_sha256": _sha256(lock_file.read_bytes()),
         "app_sha256": _app_sha256(),
-        "evalkit": __version__,
+        "evalkit": evalkit.__version__,
     }
 
 
@@ -70,17 +70,28 @@ def _rows(findings: Sequence[Finding]) -> list[dict[str, object]]:
 
 
 def _app_sha256() -> str:
-    """Of the code that speaks to browsers: the app, its page and its texts."""
+    """Of what makes that which reaches browsers: the app, its page, texts, store and images."""
     spec = importlib.util.find_spec("study_app")
     if spec is None:
         return ""
-    package = Path(spec.origin).parent
-    files = [path for path in sorted(package.rglob("*")) if path.suffix in _CODE]
-    listing = [(str(path.relative_to(package)), _sha256(path.read_bytes())) for path in files]
+    own = Path(evalkit.__file__).parent
+    places = [Path(spec.origin).parent, *(own / name for name in _BEHIND_THE_APP)]
+    return _files_sha256(places)
+
+
+_BEHIND_THE_APP = ("store", "texts", "design", "blinding.py")
+_CODE = (".py", ".js", ".css", ".html", ".svg", ".toml")
+
+
+def _files_sha256(places: Sequence[Path]) -> str:
+    """One hash of all code, pages and texts in these folders and files, and of their names."""
+    listing = [
+        (str(path.relative_to(place.parent)), _sha256(path.read_bytes()))
+        for place in places
+        for path in sorted([place, *place.rglob("*")])
+        if path.suffix in _CODE and path.is_file()
+    ]
     return _sha256(json.dumps(listing).encode())
-
-
-_CODE = (".py", ".js", ".css", ".html", ".svg")
 
 
 def _sha256(data: bytes) -> str:

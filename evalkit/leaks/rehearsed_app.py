@@ -21,8 +21,10 @@ from evalkit.study_folder import StudyFolder
 
 APP = (sys.executable, "-m", "study_app")
 _SECONDS = 60  # for the app to listen
-_TRIALS = 24  # of the scripted session in all, where there are one or two questions
+_LEAST = 24  # trials of the scripted session in all, where there are one or two questions
 _LEAST_PER_QUESTION = 6
+_PER_MODEL = 10  # trials, so that 20 images of each model are shown: `timing.ENOUGH`
+_MOST = 120  # or it would take longer than half a minute
 _SHARE = 0.1  # so that the session meets a check and a repeat
 
 
@@ -75,7 +77,7 @@ def _prepare_store(path: Path, study: Study, stored: pd.DataFrame, token: str, n
 
 
 def _shortened(study: Study) -> Study:
-    """A session of all parts and kinds of trials, without waits."""
+    """A session of all parts and kinds of trials with enough images of each, without waits."""
     n = len(study.questions)
     design = study.design
     shares = {
@@ -83,7 +85,8 @@ def _shortened(study: Study) -> Study:
         for name in ("attention_share", "repeat_share")
         if getattr(design, name) > 0
     }
-    length = min(design.trials_per_annotator, max(_TRIALS, _LEAST_PER_QUESTION * n))
+    wanted = max(_LEAST, _LEAST_PER_QUESTION * n, min(_MOST, _PER_MODEL * len(study.models)))
+    length = min(design.trials_per_annotator, wanted)
     short = {**shares, "trials_per_annotator": length, "min_viewing_ms": 0}
     return study.model_copy(update={"design": design.model_copy(update=short)})
 

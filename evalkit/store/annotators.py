@@ -163,16 +163,14 @@ def has_session(connection: sa.Connection, session_id: str, annotator_id: str) -
     return connection.execute(_SESSION, sought).first() is not None
 
 
-def record_first(
-    connection: sa.Connection, annotator_id: str, column: str, now: str, **values: object
-) -> None:
-    """Put `now` into the column, and the values beside it, where it is empty: the first counts."""
+def record_first(connection: sa.Connection, annotator_id: str, column: str, now: str) -> None:
+    """Put `now` into the column where it is empty: the first counts."""
     known(connection, annotator_id)
     table = schema.annotators
     connection.execute(
         sa.update(table)
         .where(table.c.annotator_id == annotator_id, table.c[column].is_(None))
-        .values(**{column: now}, **values)
+        .values({column: now})
     )
 
 

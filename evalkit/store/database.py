@@ -238,8 +238,8 @@ class Store(Transactions):
         with self._reading() as connection:
             return trials.example_of(question_id, self._plan(connection))
 
-    def progress(self, annotator_id: str, now: str) -> Progress:
-        """How far the annotator has come, as far as the plan can say at `now`."""
+    def progress(self, annotator_id: str) -> Progress:
+        """How far the annotator has come, as far as the plan can say now."""
         with self._reading() as connection:
             plan, _, reader = self._current(connection)
             rows = trials.trials_of(connection, annotator_id)

@@ -4,9 +4,8 @@ import contextlib
 from pathlib import Path
 
 import uvicorn
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config as streamlit_config
 from streamlit.starlette import App
 
@@ -16,7 +15,7 @@ from study_app.dashboard.accounts import Accounts
 from study_app.dashboard.attempts import Attempts
 from study_app.dashboard.gate import Gate, Logins
 from study_app.dashboard.watched import Watched, watch
-from study_app.headers import HEADERS, page_scripts, policy
+from study_app.headers import HEADERS, page_scripts, policy, with_headers
 from study_app.settings import SETTINGS
 from study_app.workers import listen
 
@@ -37,15 +36,7 @@ class Headers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI interface."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, receive, with_headers(send, self._headers))
 
 
 def check_password(password: str) -> Logins:
@@ -74,7 +65,7 @@ def serve(
     received: Path,
     name: str,
     door: Logins | Accounts,
-    port: int = 8502,
+    port: int = 8599,
     host: str = "127.0.0.1",
 ) -> None:
     """Show the study of this store until Ctrl-C or SIGTERM; prints the page's address.
