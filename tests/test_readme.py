@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from evalkit.collection import invite
 from evalkit.simulate import Population
 from evalkit.simulated_sessions import simulate_sessions
 from evalkit.store import open_store
@@ -49,20 +50,33 @@ def serve_and_vote(command, folder, study):
     arguments = [sys.executable, "-m", "evalkit.cli", *shlex.split(command)[1:], *port]
     with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
-        url = re.search(r"http://localhost:\d+", line).group()
-        assert urllib.request.urlopen(url, timeout=30).status == 200
-        opened = open_study(study)
-        images = opened.read_images()
-        utilities = {
-            (question.id, image_id): 0.0
-            for question in opened.study.questions
-            for image_id in images["image_id"]
-        }
-        store = open_store(opened.store_address)
-        simulate_sessions(opened, store, utilities, Population(), seed=1, now=NOW)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+        try:
+            opened = open_study(study)
+            visit(opened, re.search(r"http://localhost:\d+", line).group())
+            simulate_votes(opened)
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
     return line
+
+
+def visit(opened, url):
+    """Open a personal link as a browser does: the page answers under a clean address."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    [link] = invite(opened, 1, NOW, url)
+    with browser.open(link, timeout=30) as page:
+        assert (page.status, page.url) == (200, f"{url}/")
+
+
+def simulate_votes(opened):
+    """All votes of the study, by simulated annotators who prefer no image."""
+    utilities = {
+        (question.id, image_id): 0.0
+        for question in opened.study.questions
+        for image_id in opened.read_images()["image_id"]
+    }
+    store = open_store(opened.store_address)
+    simulate_sessions(opened, store, utilities, Population(), seed=1, now=NOW)
 
 
 def test_the_readme_names_the_commands():
