@@ -1,6 +1,9 @@
 """Settings of the whole test run, made before anything loads torch."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +60,11 @@ def postgres(tmp_path):
     database = Database("postgresql", tmp_path)
     yield database
     database.close()
+
+
+@pytest.fixture
+def server_folder():
+    """For a server of its own, whose account can reach it: pytest closes its folders to others."""
+    root = Path(tempfile.mkdtemp(prefix="evalkit-postgres-"))
+    yield root / "data"
+    shutil.rmtree(root, ignore_errors=True)

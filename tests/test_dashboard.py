@@ -37,6 +37,12 @@ from tests.study_server import free_port
 SECRETS = ("factory", "ann", "bob", "quality", "alignment", "planned", *MODELS)
 
 
+@pytest.fixture(autouse=True)
+def _main(monkeypatch):
+    """AppTest puts the app's script in the place of the main module, and leaves it there."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """72 planned votes; ann gave 12, bob 5."""

@@ -177,10 +177,9 @@ def test_a_connection_that_is_lost_within_a_call_leaves_nothing_half_done(postgr
     assert tallies_hold(postgres)
 
 
-def test_a_server_that_stops_and_starts_again_has_every_vote(tmp_path_factory):
+def test_a_server_that_stops_and_starts_again_has_every_vote(server_folder):
     """A server of its own, stopped while a store is open and started again in its folder."""
-    folder = tmp_path_factory.mktemp("server") / "data"
-    server = PostgresServer(folder)
+    server = PostgresServer(server_folder)
     address = server.make_database()
     store = create_store(address, *planned())
     admit(store, "ann")
@@ -194,7 +193,7 @@ def test_a_server_that_stops_and_starts_again_has_every_vote(tmp_path_factory):
     ):
         with pytest.raises(StoreUnavailableError, match="see that its server runs"):
             call()
-    again = PostgresServer(folder)
+    again = PostgresServer(server_folder)
     assert store.record_vote("t1", "ann", "left", 900, NOW).choice == "left"
     assert store.votes()["trial_id"].tolist() == ["t0", "t1"]
     store.close()

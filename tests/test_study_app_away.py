@@ -108,8 +108,8 @@ def test_a_journal_that_cannot_be_written_keeps_no_vote_unseen(served):
     expect_back(folder, visitor)
 
 
-def test_a_postgresql_server_that_is_stopped(tmp_path):
-    postgres = PostgresServer(tmp_path / "data")
+def test_a_postgresql_server_that_is_stopped(tmp_path, server_folder):
+    postgres = PostgresServer(server_folder)
     address = postgres.make_database()
     folder = make_study(tmp_path / "study")
     file = folder.root / "study.toml"
@@ -122,7 +122,7 @@ def test_a_postgresql_server_that_is_stopped(tmp_path):
         visitor.state = visitor.begin()
         postgres.stop()
         expect_away(server, visitor)
-        postgres = PostgresServer(tmp_path / "data")
+        postgres = PostgresServer(server_folder)
         expect_back(folder, visitor)
     finally:
         server.kill()
