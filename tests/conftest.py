@@ -68,3 +68,49 @@ def server_folder():
     root = Path(tempfile.mkdtemp(prefix="evalkit-postgres-"))
     yield root / "data"
     shutil.rmtree(root, ignore_errors=True)
+
+
+# ---- the app: `study` (a server, its folder, links into it) and `served` are each module's own
+
+
+@pytest.fixture
+def server(study):
+    """The running server."""
+    return study[0]
+
+
+@pytest.fixture
+def visitor(study):
+    """Somebody new, with a link of their own."""
+    return study[0].visitor(next(study[2]))
+
+
+@pytest.fixture
+def voting(visitor):
+    """Somebody at their first trial that counts."""
+    visitor.state = visitor.skip_practice(visitor.begin())
+    return visitor
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A real browser."""
+    from tests import browser
+
+    yield from browser.chromium()
+
+
+@pytest.fixture
+def page(chromium):
+    """A window of its own, as wide as most screens."""
+    from tests.browser import open_page
+
+    page = open_page(chromium)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def link(served):
+    """A personal link that nobody has opened yet."""
+    return served.link()

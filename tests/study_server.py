@@ -10,9 +10,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from evalkit.collection import invite
+from evalkit.study_folder import StudyFolder
+from tests.study_factory import NOW, make_study
 
 ROOT = Path(__file__).parent.parent
 WINDOW = {
@@ -206,3 +211,14 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def serve_study(
+    root: Path, n_links: int, **settings: object
+) -> Iterator[tuple[StudyServer, StudyFolder, Iterator[str]]]:
+    """A running server over a factory study, its folder, and links into it; for a fixture."""
+    folder = make_study(root / "study", **settings)
+    links = iter(invite(folder, n_links, NOW, "http://localhost"))
+    server = StudyServer(folder.store_address, folder.blinded)
+    yield server, folder, links
+    server.kill()

@@ -19,11 +19,6 @@ SCREENS = [
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    yield from browser.chromium()
-
-
-@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     yield from serve_scenes(tmp_path_factory.mktemp("tour"), **STUDY)
 

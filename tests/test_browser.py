@@ -3,7 +3,6 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests import browser
 from tests.browser import (
     PRESSED,
     WIDE,
@@ -36,25 +35,8 @@ _NOTE_WHAT_IS_SHOWN_TWO_FRAMES_AFTER_A_KEY = """() => {
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    yield from browser.chromium()
-
-
-@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     yield from serve_scenes(tmp_path_factory.mktemp("browser"))
-
-
-@pytest.fixture
-def page(chromium):
-    page = open_page(chromium)
-    yield page
-    page.context.close()
-
-
-@pytest.fixture
-def link(served):
-    return served.link()
 
 
 def test_from_link_to_thanks_by_keys(page, served, link):

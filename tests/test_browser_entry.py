@@ -4,7 +4,6 @@ import pytest
 from playwright.sync_api import expect
 
 from evalkit.study_sections import Entry
-from tests import browser
 from tests.browser import (
     DESIGN,
     agree,
@@ -27,11 +26,6 @@ heading = "Danke <b>sehr</b>"
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    yield from browser.chromium()
-
-
-@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     yield from serve_scenes(tmp_path_factory.mktemp("short"), design=SHORT)
 
@@ -44,13 +38,6 @@ def german(tmp_path_factory):
     flat = {name: value for name, value in session.items() if name != "keys"}
     sections = {"session": flat, "session.keys": session["keys"]}
     yield from serve_scenes(root, design=design, texts=OWN_TEXTS, **sections)
-
-
-@pytest.fixture
-def page(chromium):
-    page = open_page(chromium)
-    yield page
-    page.context.close()
 
 
 def finish(page):

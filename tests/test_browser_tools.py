@@ -3,7 +3,6 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests import browser
 from tests.browser import (
     WIDE,
     agree,
@@ -22,26 +21,9 @@ NARROW = {"width": 700, "height": 720}
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    yield from browser.chromium()
-
-
-@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     session = {"reasons": True, "break_minutes": 5}
     yield from serve_scenes(tmp_path_factory.mktemp("browser"), session=session)
-
-
-@pytest.fixture
-def page(chromium):
-    page = open_page(chromium)
-    yield page
-    page.context.close()
-
-
-@pytest.fixture
-def link(served):
-    return served.link()
 
 
 def test_undo_is_recorded_as_a_second_revision(page, served, link):

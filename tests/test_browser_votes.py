@@ -3,13 +3,11 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests import browser
 from tests.browser import (
     agree,
     answered,
     begin,
     images,
-    open_page,
     press_enter,
     serve_scenes,
     vote,
@@ -31,25 +29,8 @@ _OUTBOXES = """() => Object.keys(localStorage)
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    yield from browser.chromium()
-
-
-@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     yield from serve_scenes(tmp_path_factory.mktemp("browser"))
-
-
-@pytest.fixture
-def page(chromium):
-    page = open_page(chromium)
-    yield page
-    page.context.close()
-
-
-@pytest.fixture
-def link(served):
-    return served.link()
 
 
 def test_mashed_and_held_keys_vote_once_and_only_on_what_was_seen(page, served, link):

@@ -68,11 +68,6 @@ def server(folder):
     server.kill()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    yield from browser.chromium()
-
-
 @pytest.fixture
 def page(chromium):
     page = browser.open_page(chromium, viewport={"width": 1440, "height": 900})

@@ -11,11 +11,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from evalkit.collection import invite
 from evalkit.store import open_store
 from study_app.routes import routes
-from tests.study_factory import MODELS, NOW, make_study
-from tests.study_server import WINDOW, StudyServer
+from tests.study_factory import MODELS
+from tests.study_server import WINDOW, serve_study
 
 MIN_VIEWING_MS = 120
 
@@ -23,35 +22,15 @@ MIN_VIEWING_MS = 120
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A running server, its study folder, and links into it."""
-    folder = make_study(
-        tmp_path_factory.mktemp("security") / "study",
+    yield from serve_study(
+        tmp_path_factory.mktemp("security"),
+        n_links=120,
         n_prompts=8,
         votes_per_pair=40,
         trials_per_annotator=24,
         practice_trials=1,
         min_viewing_ms=MIN_VIEWING_MS,
     )
-    links = iter(invite(folder, 120, NOW, "http://localhost"))
-    server = StudyServer(folder.store_address, folder.blinded)
-    yield server, folder, links
-    server.kill()
-
-
-@pytest.fixture
-def server(study):
-    return study[0]
-
-
-@pytest.fixture
-def visitor(study):
-    return study[0].visitor(next(study[2]))
-
-
-@pytest.fixture
-def voting(visitor):
-    """Somebody at their first trial that counts."""
-    visitor.state = visitor.skip_practice(visitor.begin())
-    return visitor
 
 
 @pytest.fixture

@@ -13,40 +13,20 @@ from evalkit.collection import invite
 from evalkit.store import open_store
 from study_app.headers import HEADERS
 from tests.study_factory import MODELS, NOW, make_study
-from tests.study_server import PAGE, StudyServer
+from tests.study_server import PAGE, StudyServer, serve_study
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A running server, its study folder, and links into it."""
-    folder = make_study(
-        tmp_path_factory.mktemp("answers") / "study",
+    yield from serve_study(
+        tmp_path_factory.mktemp("answers"),
+        n_links=120,
         n_prompts=8,
         votes_per_pair=40,
         trials_per_annotator=24,
         practice_trials=1,
     )
-    links = iter(invite(folder, 120, NOW, "http://localhost"))
-    server = StudyServer(folder.store_address, folder.blinded)
-    yield server, folder, links
-    server.kill()
-
-
-@pytest.fixture
-def server(study):
-    return study[0]
-
-
-@pytest.fixture
-def visitor(study):
-    return study[0].visitor(next(study[2]))
-
-
-@pytest.fixture
-def voting(visitor):
-    """Somebody at their first trial that counts."""
-    visitor.state = visitor.skip_practice(visitor.begin())
-    return visitor
 
 
 @pytest.fixture

@@ -16,33 +16,20 @@ from evalkit.study_sections import Entry
 from study_app.settings import SETTINGS
 from study_app.state import stage
 from tests.study_factory import NOW, make_study
-from tests.study_server import WINDOW, StudyServer
+from tests.study_server import WINDOW, StudyServer, serve_study
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A running server, its folder, and links into it."""
-    folder = make_study(
-        tmp_path_factory.mktemp("app") / "study",
+    yield from serve_study(
+        tmp_path_factory.mktemp("app"),
+        n_links=30,
         n_prompts=8,
         votes_per_pair=40,
         trials_per_annotator=12,
         practice_trials=1,
     )
-    links = iter(invite(folder, 30, NOW, "http://localhost"))
-    server = StudyServer(folder.store_address, folder.blinded)
-    yield server, folder, links
-    server.kill()
-
-
-@pytest.fixture
-def server(study):
-    return study[0]
-
-
-@pytest.fixture
-def visitor(study):
-    return study[0].visitor(next(study[2]))
 
 
 @pytest.fixture

@@ -2,15 +2,9 @@
 
 import pytest
 
-from tests import browser
 from tests.browser import begin, open_page, serve_scenes, vote, wait_until_votable
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    yield from browser.chromium()
 
 
 @pytest.fixture(scope="module")
