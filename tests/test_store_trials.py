@@ -395,7 +395,7 @@ def test_a_process_reads_only_the_tallies_that_changed(store, database):
         store.record_vote(trial.trial_id, "ann", "left", 900, NOW)
         other.progress("ann")
         with other._reading() as connection:
-            _, _, reader = other._current(connection)
+            reader = other._current(connection)[0].tallies
             changed = "SELECT count(*) FROM tallies WHERE changed > "
             rows.append(connection.exec_driver_sql(changed + str(reader._last)).scalar())
             tallies = reader.read(connection)

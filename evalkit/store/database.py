@@ -39,8 +39,8 @@ class Store(Transactions):
     def study(self) -> BlindedStudy:
         """The blinded study as it stands in the database."""
         with self._reading() as connection:
-            plan, standing, _ = self._current(connection)
-            return with_entry(plan, standing.entry).study
+            known, standing = self._current(connection)
+            return with_entry(known.plan, standing.entry).study
 
     def replace_plan(self, study: Study, pairs: pd.DataFrame) -> None:
         """Put another study and its blinded pairs (`tables.BLINDED_PAIRS`) in place of the old.
@@ -192,10 +192,10 @@ class Store(Transactions):
         """
         # Whatever vote comes of a lease takes it to the disk: it waits for none.
         with self._writing(durable=False) as connection:
-            plan, standing, reader = self._current(connection)
             return leases.lease_trials(
-                connection, plan, standing, reader, annotator_id, session_id, trial_ids, now, seed
-            )
+                connection, *self._current(connection), annotator_id, session_id, trial_ids, now,
+                seed,
+            )  # fmt: skip
 
     def next_trial(
         self, annotator_id: str, session_id: str, trial_id: str, now: str, seed: int
@@ -214,9 +214,9 @@ class Store(Transactions):
         with self._reading() as connection:
             if annotators.known(connection, annotator_id).finished_at is not None:
                 return "done"
-            plan, _, reader = self._current(connection)
-            rows = trials.trials_of(connection, annotator_id)
-            return leases.ending(plan, reader.read(connection), rows)
+            stored, _ = self._current(connection)
+            seen = stored.seen.read(connection, annotator_id)
+            return leases.ending(stored.plan, stored.tallies.read(connection), seen)
 
     def trial(self, trial_id: str) -> Trial | None:
         """The trial of this id, or None."""
@@ -241,11 +241,10 @@ class Store(Transactions):
     def progress(self, annotator_id: str) -> Progress:
         """How far the annotator has come, as far as the plan can say now."""
         with self._reading() as connection:
-            plan, _, reader = self._current(connection)
-            rows = trials.trials_of(connection, annotator_id)
-            answered = {place for place, row in enumerate(rows) if row.state == "voted"}
-            tallies = reader.read(connection)
-            return progress(plan.trials, trials.showings(rows), answered, tallies)
+            stored, _ = self._current(connection)
+            seen = stored.seen.read(connection, annotator_id)
+            tallies = stored.tallies.read(connection)
+            return progress(stored.plan.trials, seen.showings, seen.voted, tallies)
 
     # ---- votes
 
@@ -281,7 +280,7 @@ class Store(Transactions):
     def last_vote_at(self, annotator_id: str) -> str | None:
         """When the annotator last answered a trial (a correction is no new answer); None before."""
         with self._reading() as connection:
-            return votes.last_vote_at(connection, annotator_id)
+            return self._current(connection)[0].seen.read(connection, annotator_id).last_vote_at
 
     def has_votes(self) -> bool:
         """Whether there is any vote."""

@@ -1,6 +1,7 @@
 """Leases: each trial is one annotator's for a while, and its pair is kept from others."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,14 +19,10 @@ from evalkit.store.annotators import (
 from evalkit.store.places import give_up_place, keep_place, require_place
 from evalkit.store.plan import Standing, StoredPlan
 from evalkit.store.refusals import AnnotatorBlockedError, StudyPausedError
-from evalkit.store.tallies import (
-    TallyReader,
-    change_tallies,
-    main_pairs,
-    read_results,
-    read_tally,
-)
-from evalkit.store.trials import Trial, is_waiting, showings, trial_of, trials_of
+from evalkit.store.seen import Seen
+from evalkit.store.tallies import change_tallies, main_pairs, read_results, read_tally
+from evalkit.store.transactions import Known
+from evalkit.store.trials import Trial, trial_of
 
 _TRIAL = schema.trials.c
 _OVER = sa.and_(_TRIAL.state == "open", _TRIAL.lease_until <= sa.bindparam("now"))
@@ -40,9 +37,8 @@ _RENEW = (
 
 def lease_trials(
     connection: sa.Connection,
-    plan: StoredPlan,
+    stored: Known,
     standing: Standing,
-    reader: TallyReader,
     annotator_id: str,
     session_id: str,
     trial_ids: Sequence[str],
@@ -52,11 +48,13 @@ def lease_trials(
     """The annotator's open trials, topped up to as many as there are ids (see `Store`)."""
     annotator = known(connection, annotator_id)
     _require_admitted(connection, standing, annotator, session_id, now)
-    until = minutes_after(now, plan.study.design.lease_minutes)
+    design = stored.plan.study.design
+    until = minutes_after(now, design.lease_minutes)
     expire_leases(connection, now)
-    wanted = plan.study.design.votes_per_pair
-    trials = take_up_again(connection, trials_of(connection, annotator_id), wanted, until)
-    opened = [row._mapping for row in trials if is_waiting(row)]
+    seen = stored.seen.read(connection, annotator_id)
+    if take_up_again(connection, seen.waiting, design.votes_per_pair, until):
+        seen = stored.seen.read(connection, annotator_id)
+    opened = [row._mapping for row in seen.waiting]
     spare = [i for i in trial_ids if i not in {row["trial_id"] for row in opened}]
     lease = {
         "annotator_id": annotator_id,
@@ -65,11 +63,11 @@ def lease_trials(
         "lease_until": until,
     }
     lacking = max(0, len(trial_ids) - len(opened))
-    new = _issue(connection, plan, reader, trials, spare[:lacking], seed, lease)
-    leased = [trial_of(row, plan) for row in (*opened, *new)]
+    new = _issue(connection, stored, seen, spare[:lacking], seed, lease)
+    leased = [trial_of(row, stored.plan) for row in (*opened, *new)]
     keep_place(connection, standing, annotator, now)
     if not leased and trial_ids and annotator.finished_at is None:
-        match ending(plan, reader.read(connection), trials):
+        match ending(stored.plan, stored.tallies.read(connection), seen):
             case "done":
                 set_annotator(connection, annotator_id, finished_at=now)
             case "full":
@@ -77,15 +75,15 @@ def lease_trials(
     return leased
 
 
-def ending(plan: StoredPlan, tallies: Tallies, trials: Sequence[sa.Row]) -> str:
+def ending(plan: StoredPlan, tallies: Tallies, seen: Seen) -> str:
     """Why one with these trials, all answered or given back, gets no other now.
 
     "wait": pairs that they have not seen lack votes, and are all leased to others. "done": nothing
     is left for them. "full": nothing is left either, and no vote of theirs counts.
     """
-    if may_come(plan.trials, showings(trials), tallies):
+    if may_come(plan.trials, seen.showings, tallies):
         return "wait"
-    counted = (row.state == "voted" and row.kind in ("main", "repeat") for row in trials)
+    counted = (seen.showings[place].kind in ("main", "repeat") for place in seen.voted)
     return "done" if any(counted) else "full"
 
 
@@ -112,9 +110,8 @@ def _require_admitted(
 
 def _issue(
     connection: sa.Connection,
-    plan: StoredPlan,
-    reader: TallyReader,
-    trials: Sequence[sa.Row],
+    stored: Known,
+    seen: Seen,
     trial_ids: Sequence[str],
     seed: int,
     lease: dict[str, str],
@@ -122,21 +119,21 @@ def _issue(
     """New trials under these ids, as long as there is a pair to show; their rows."""
     if not trial_ids:
         return []
-    tallies = reader.read(connection)
+    plan, tallies = stored.plan, stored.tallies.read(connection)
     is_adaptive = plan.study.design.policy == "adaptive"
     results = read_results(connection) if is_adaptive else None
-    seen = showings(trials)
-    part = next((row.question_id for row in trials if is_waiting(row)), None)
+    shown = list(seen.showings)
+    part = next((row.question_id for row in seen.waiting), None)
     rows: list[dict[str, Any]] = []
     for number, trial_id in enumerate(trial_ids):
-        showing = choose_trial(plan.trials, seen, tallies, seed + number, results)
+        showing = choose_trial(plan.trials, shown, tallies, seed + number, results)
         # A trial that shows its prompt must not be known while one that hides it is still open.
         if showing is None or part not in (None, showing.question_id):
             break
         part = showing.question_id
-        seen.append(showing)
-        shown = {**lease, **vars(showing), "position": len(seen), "state": "open"}
-        rows.append({"trial_id": trial_id, **shown})
+        shown.append(showing)
+        row = {**lease, **asdict(showing), "position": len(shown), "state": "open"}
+        rows.append({"trial_id": trial_id, **row})
     if rows:
         connection.execute(sa.insert(schema.trials), rows)
         mains = [(row["question_id"], row["pair_id"]) for row in rows if row["kind"] == "main"]
@@ -153,16 +150,15 @@ def expire_leases(connection: sa.Connection, now: str) -> None:
 
 
 def take_up_again(
-    connection: sa.Connection, trials: Sequence[sa.Row], wanted: int, until: str
-) -> list[sa.Row]:
-    """The annotator's trials, the unanswered ones leased anew until then.
+    connection: sa.Connection, waiting: Sequence[sa.Row], wanted: int, until: str
+) -> bool:
+    """Lease the annotator's unanswered trials anew until then; whether a state changed by that.
 
     Of those whose lease was over, a main trial is given back for good where its pair has got the
     votes `wanted` meanwhile, or will have them from others.
     """
-    waiting = [row for row in trials if is_waiting(row)]
     if not waiting:
-        return list(trials)
+        return False
     over = [row for row in waiting if row.state == "expired"]
     for row in over:
         state = _state_again(connection, row, wanted)
@@ -171,7 +167,7 @@ def take_up_again(
         )
     waiting_ids = [row.trial_id for row in waiting]
     connection.execute(_RENEW, {"trial_ids": waiting_ids, "until": until})
-    return trials_of(connection, waiting[0].annotator_id) if over else list(trials)
+    return bool(over)
 
 
 def _state_again(connection: sa.Connection, row: sa.Row, wanted: int) -> str:

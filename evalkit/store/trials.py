@@ -1,12 +1,11 @@
 """Trials: showings of pairs to annotators, as rows of the database and as values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from evalkit.design import Showing
 from evalkit.store import schema
 from evalkit.store.plan import StoredPlan
 
@@ -87,21 +86,3 @@ def find_trial(connection: sa.Connection, trial_id: str) -> sa.Row | None:
 def trials_of(connection: sa.Connection, annotator_id: str) -> list[sa.Row]:
     """The rows of the annotator's trials, in order."""
     return list(connection.execute(_BY_ANNOTATOR, {"key": annotator_id}))
-
-
-def showings(trials: Sequence[sa.Row]) -> list[Showing]:
-    """What these trials showed; one that was given back is of the kind "returned"."""
-    return [
-        Showing(
-            row.question_id,
-            row.pair_id,
-            row.left,
-            "returned" if row.state == "returned" else row.kind,
-        )
-        for row in trials
-    ]
-
-
-def is_waiting(row: sa.Row) -> bool:
-    """Whether the trial still waits for its vote."""
-    return row.state in ("open", "expired")

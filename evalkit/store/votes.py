@@ -120,17 +120,6 @@ def _check_revision(
         )
 
 
-def last_vote_at(connection: sa.Connection, annotator_id: str) -> str | None:
-    """When the annotator last answered a trial (a correction is no new answer); None before."""
-    trials = schema.trials.c
-    query = (
-        sa.select(sa.func.max(_VOTE.created_at))
-        .join_from(schema.trials, schema.votes)
-        .where(trials.annotator_id == annotator_id, _VOTE.revision == 1)
-    )
-    return connection.execute(query).scalar()
-
-
 def _last_answered(connection: sa.Connection, annotator_id: str) -> str | None:
     trials = schema.trials.c
     query = (
