@@ -211,7 +211,15 @@ def clustered_study(rng, truth, prompts=60, votes=4, annotators=16, shared=0.35)
     first, second = np.array(pairs)[pair].T
     won = value < stats.norm.ppf(expit(truth[first] - truth[second]))
     names = tuple(f"m{i}" for i in range(size))
-    return CodedVotes(names, first, second, won.astype(float), prompt, annotator)
+    return CodedVotes(
+        names,
+        first,
+        second,
+        np.where(won, 0, 1),
+        prompt,
+        annotator,
+        np.zeros(len(first), dtype=int),
+    )
 
 
 def test_rating_intervals_cover_where_votes_share_prompts_and_annotators():

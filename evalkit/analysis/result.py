@@ -1,12 +1,20 @@
 """Result: an estimate never travels alone."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isnan
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Result:
-    """An estimate with its interval (NaN where it does not exist), n, and how it was made."""
+    """An estimate with its interval, and all that says how much it may be trusted.
+
+    The bounds are NaN where there is no interval; `method` says how the number was made, and then
+    also why one is missing. `n` counts votes, `n_prompts` and `n_annotators` the clusters they came
+    in, `n_effective` the independent votes that they are worth. `p_value` is NaN where nothing was
+    tested. `seed` is None where no random number was drawn. `converged` is false only where a fit
+    did not come to its end; the estimate is NaN then.
+    """
 
     estimate: float
     ci_low: float
@@ -14,8 +22,17 @@ class Result:
     n: int
     method: str
     p_value: float = float("nan")
+    n_prompts: int = 0
+    n_annotators: int = 0
+    n_effective: float = float("nan")
+    seed: int | None = None
+    converged: bool = True
 
     @property
     def has_interval(self) -> bool:
         """Whether the interval could be estimated; if not, `method` says why."""
         return not isnan(self.ci_low)
+
+    def row(self) -> dict[str, Any]:
+        """The fields by name, as one row of a data frame."""
+        return asdict(self)
