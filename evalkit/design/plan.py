@@ -11,7 +11,7 @@ from evalkit.design.parts import block_length, composition, question_parts
 from evalkit.study_sections import Design, Question
 
 
-@dataclass(frozen=True, slots=True)  # a process holds some 100,000
+@dataclass(frozen=True)
 class Showing:
     """A pair as it is shown for one question; `left` ("a" or "b") is the image on the left.
 

@@ -1,7 +1,5 @@
 """Trials as annotators will meet them, before there are any: the plan played through (pure)."""
 
-from dataclasses import asdict
-
 import numpy as np
 import pandas as pd
 
@@ -30,7 +28,7 @@ def rehearse(plan: TrialPlan, seed: int) -> pd.DataFrame:
             break
         name = f"rehearsal-{len(rows)}"
         rows += [
-            {"annotator_id": name, **asdict(showing), "position": position}
+            {"annotator_id": name, **vars(showing), "position": position}
             for position, showing in enumerate(seen, start=1)
         ]
     columns = ["annotator_id", "question_id", "pair_id", "left", "kind", "position"]

@@ -1,7 +1,6 @@
 """Leases: each trial is one annotator's for a while, and its pair is kept from others."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -132,7 +131,7 @@ def _issue(
             break
         part = showing.question_id
         shown.append(showing)
-        row = {**lease, **asdict(showing), "position": len(shown), "state": "open"}
+        row = {**lease, **vars(showing), "position": len(shown), "state": "open"}
         rows.append({"trial_id": trial_id, **row})
     if rows:
         connection.execute(sa.insert(schema.trials), rows)

@@ -1,8 +1,7 @@
 """What an annotator was shown: trials that are answered for good, and those after them."""
 
-import sys
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import sqlalchemy as sa
 
@@ -37,7 +36,7 @@ class Seen:
     @cached_property
     def showings(self) -> list[Showing]:
         """What the trials showed; one that was given back is of the kind "returned"."""
-        return [*self.answered, *map(_showing, self.rows)]
+        return [*self.answered, *map(_shown, self.rows)]
 
     @property
     def waiting(self) -> list[sa.Row]:
@@ -100,7 +99,11 @@ def _has_vote(row: sa.Row) -> bool:
     return row.state == "voted"
 
 
-def _showing(row: sa.Row) -> Showing:
+@lru_cache(maxsize=100_000)  # each once, however many annotators have seen it
+def _showing(question_id: str, pair_id: str, left: str, kind: str) -> Showing:
+    return Showing(question_id, pair_id, left, kind)
+
+
+def _shown(row: sa.Row) -> Showing:
     kind = "returned" if row.state == "returned" else row.kind
-    # Kept for as long as the process runs: each text once.
-    return Showing(*map(sys.intern, (row.question_id, row.pair_id, row.left, kind)))
+    return _showing(row.question_id, row.pair_id, row.left, kind)
