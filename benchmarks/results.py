@@ -26,12 +26,13 @@ def machine(load: float) -> str:
     names = ("evalkit", "streamlit", "starlette", "uvicorn", "sqlalchemy", "psycopg")
     used = ", ".join(f"{name} {version(name)}" for name in names)
     return (
-        f"{_processor()}; {os.cpu_count()} cores; Python {platform.python_version()}; {used}, "
+        f"{processor()}; {os.cpu_count()} cores; Python {platform.python_version()}; {used}, "
         f"SQLite {sqlite3.sqlite_version}; load before: {load:.1f}"
     )
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor."""
     info = Path("/proc/cpuinfo")
     for line in info.read_text("utf-8").splitlines() if info.is_file() else ():
         if line.startswith("model name"):

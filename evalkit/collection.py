@@ -26,7 +26,7 @@ from evalkit.lock import (
 from evalkit.store import Store, create_store, store_exists
 from evalkit.store.upgrade import Upgrade, upgrade_store
 from evalkit.study_folder import StudyFolder
-from evalkit.tables import PROLIFIC_IDS
+from evalkit.tables import PROLIFIC_IDS, SIMULATED
 
 _TOKEN_BYTES = 16
 # What Prolific fills in, as its settings show it.
@@ -58,6 +58,18 @@ def open_collection(folder: StudyFolder, now: str) -> Store:
     return store
 
 
+def open_for_people(folder: StudyFolder, now: str) -> Store:
+    """`open_collection` of a study that asks people; StudyError where its votes are simulated."""
+    store = open_collection(folder, now)
+    if store.has_simulated():
+        store.close()
+        raise StudyError(
+            f"{folder.root}: holds {SIMULATED}, and no person may vote beside them; ask people in "
+            "a copy of the study without its vote database, lock.json and simulation.json"
+        )
+    return store
+
+
 def _is_made(folder: StudyFolder) -> bool:
     """Whether all that annotators are shown was made, to the end, from the study as it is now."""
     if not (store_exists(folder.store_address) and is_unchanged(folder)):
@@ -69,7 +81,7 @@ def _is_made(folder: StudyFolder) -> bool:
 def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
     """Links for `n` new annotators, `URL/?token=...`; only a hash of each token is kept."""
     _require_web_address(url)
-    store = open_collection(folder, now)
+    store = open_for_people(folder, now)
     links = []
     for _ in range(n):
         token = secrets.token_urlsafe(_TOKEN_BYTES)
@@ -91,7 +103,7 @@ def open_link(folder: StudyFolder, now: str, url: str) -> str:
             f'{folder.root / "study.toml"}: entry.kind = "personal", so there is no link for all; '
             'write kind = "open" or kind = "prolific" there, or invite without --open'
         )
-    store = open_collection(folder, now)
+    store = open_for_people(folder, now)
     if kind == "prolific":
         return f"{url.rstrip('/')}/?{_PROLIFIC}"
     code = secrets.token_urlsafe(_TOKEN_BYTES)

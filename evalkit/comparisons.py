@@ -1,7 +1,5 @@
 """Votes -> comparisons: the only place that puts the model names back."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
@@ -68,42 +66,3 @@ def _joined(voted: pd.DataFrame, known: pd.DataFrame, key: str, name: str) -> pd
             f"belongs to another study; put back the {name}.csv that the votes were collected with"
         )
     return voted.merge(known, on=key, validate="m:1")
-
-
-def read_imported(path: Path) -> pd.DataFrame:
-    """Comparisons from elsewhere (`tables.IMPORTED_VOTES`), one row per vote.
-
-    TableError, with the line, on an unknown winner, a model compared with itself, an empty cell or
-    a left_model that is neither of the two.
-    """
-    frame = tables.read(path, tables.IMPORTED_VOTES)
-    for column in ("annotator_id", "prompt_id", "question_id", "model_a", "model_b"):
-        padded = frame[column] != frame[column].str.strip()
-        _refuse_first(
-            frame,
-            padded,
-            path,
-            column,
-            "has blanks around it and would be another name; remove them",
-        )
-    _refuse_first(
-        frame, frame["model_a"] == frame["model_b"], path, "model_a",
-        "is compared with itself; a comparison needs two models",
-    )  # fmt: skip
-    if "left_model" in frame.columns:
-        left = frame["left_model"]
-        strange = (left != "") & (left != frame["model_a"]) & (left != frame["model_b"])
-        _refuse_first(
-            frame, strange, path, "left_model",
-            "is neither model_a nor model_b; name the model that lay left, or leave it empty",
-        )  # fmt: skip
-    return frame
-
-
-def _refuse_first(frame: pd.DataFrame, wrong: pd.Series, path: Path, column: str, why: str) -> None:
-    if wrong.any():
-        row = int(wrong.to_numpy().argmax())
-        raise TableError(
-            f"{path}: line {row + tables.FIRST_LINE}, column {column}: "
-            f'"{frame[column].iloc[row]}" {why}'
-        )

@@ -17,17 +17,18 @@ from evalkit.presets import init_study, preset_text
 from evalkit.progress import progress_bar
 from evalkit.report import write_report
 from evalkit.result_tables import analyze_study
-from evalkit.simulate import Population
+from evalkit.simulate import Population, plant
 from evalkit.simulated_sessions import simulate_sessions
 from evalkit.study_folder import StudyFolder, open_study
 from evalkit.wording import win_rate_lines
 
 SEED = 20231128
 QUALITY = {"scenes-base": 0.6, "scenes-lcm": -0.6, "scenes-turbo": 0.2}  # log-odds, made up
-QUALITY_SD = 0.6  # spread of single images around it
 ALIGNMENT_SLOPE = 4.0  # log-odds for an image with every attribute right, against none
 ALIGNMENT_SD = 0.4
-POPULATION = Population()
+POPULATION = Population(
+    prompt_sd=0.8, annotator_sd=0.4, tie_weight=0.35, careless_share=0.02, seconds_per_vote=2.8
+)
 OWN_DESIGN = {  # for one voter: lines of the preset, and what stands there instead
     "votes_per_pair = 4": "votes_per_pair = 1",
     "trials_per_annotator = 60": "trials_per_annotator = 24",
@@ -111,16 +112,14 @@ def _vote(folder: StudyFolder, now: str) -> None:
 
 def _utilities(folder: StudyFolder) -> dict[tuple[str, str], float]:
     """Log-odds per question and image: quality from stated strengths, alignment from the reading
-    of the attribute classifier, each with noise of its own."""
+    of the attribute classifier, with noise of its own."""
     rng = np.random.default_rng(SEED)
     images = folder.read_images()
+    utilities = plant({"quality": QUALITY}, images, POPULATION.prompt_sd, SEED)
     readings = tables.read(folder.scores / "scene_attributes.csv", tables.SCORES)
     reading = pd.Series(readings["score"].to_numpy(), index=readings["image_id"])
-    utilities = {}
-    for image_id, model in zip(images["image_id"], images["model"], strict=True):
-        quality = QUALITY[model] + rng.normal(0, QUALITY_SD)
+    for image_id in images["image_id"]:
         alignment = ALIGNMENT_SLOPE * reading[image_id] + rng.normal(0, ALIGNMENT_SD)
-        utilities["quality", image_id] = float(quality)
         utilities["alignment", image_id] = float(alignment)
     return utilities
 
@@ -129,14 +128,18 @@ def _stated() -> dict[str, str]:
     strengths = ", ".join(f"{model} {value:+}" for model, value in QUALITY.items())
     return {
         "votes": f"{tables.SIMULATED}: no person voted here",
-        "quality": f"made-up strengths in log-odds ({strengths}), images +- {QUALITY_SD} (sd)",
+        "quality": (
+            f"made-up strengths in log-odds ({strengths}), gaps +- {POPULATION.prompt_sd} over "
+            "prompts (sd)"
+        ),
         "alignment": (
             f"the share of the prompt's attributes that the attribute classifier reads in the "
             f"image, times {ALIGNMENT_SLOPE} log-odds, +- {ALIGNMENT_SD} (sd)"
         ),
         "annotators": (
-            f"own taste for each model +- {POPULATION.taste_sd} (sd of log-odds), Davidson's nu "
-            f"{POPULATION.tie_weight}, {POPULATION.careless_share:.0%} of votes without looking"
+            f"own taste, gaps +- {POPULATION.annotator_sd} over annotators (sd of log-odds), "
+            f"Davidson's nu {POPULATION.tie_weight}, {POPULATION.careless_share:.0%} of votes "
+            "without looking"
         ),
     }
 

@@ -16,6 +16,7 @@ import pandas as pd
 from evalkit.analysis.annotators import COUNTS, annotator_table, fast_floor, flags
 from evalkit.errors import StoreError, nearest
 from evalkit.store import Store
+from evalkit.tables import SIMULATED
 
 STAGES = ("invited", "consented", "at work", "finished", "withdrawn", "blocked")
 AT_WORK = timedelta(minutes=5)  # last heard of within
@@ -103,9 +104,14 @@ class Overview:
         """Whether every pair has the votes planned for it, so that the study may be analysed."""
         return self.given == self.planned
 
+    @property
+    def vote_source(self) -> str:
+        """SIMULATED VOTES where any are, else empty."""
+        return SIMULATED if self.reception.simulated else ""
+
     def as_json(self) -> dict[str, Any]:
-        """All fields under their names, and is_complete and reception.alarm, ready for JSON."""
-        content = asdict(self) | {"is_complete": self.is_complete}
+        """All fields under their names, and is_complete, vote_source and reception.alarm."""
+        content = asdict(self) | {"is_complete": self.is_complete, "vote_source": self.vote_source}
         content["questions"] = list(content["questions"])
         content["reception"]["alarm"] = self.reception.alarm
         return content

@@ -4,102 +4,124 @@ Every annotator made here is marked as simulated in the store, and so is all tha
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
 
 from evalkit import tables
-from evalkit.simulate import ATTENTION_GAP, Population, draw_tastes, vote
+from evalkit.simulate import CHECK_GAP, Population, SimulatedAnnotator
 from evalkit.store import Store, Trial
 from evalkit.study_folder import StudyFolder
 
-_MAX_TRIALS = 10_000  # an annotator who is never done would be a fault of the design
+_MAX_TRIALS = 100_000  # an annotator who is never done would be a fault of the design
+
+Utilities = Mapping[tuple[str, str], float]  # log-odds by question_id and image_id
 
 
 def simulate_sessions(
     folder: StudyFolder,
     store: Store,
-    utilities: Mapping[tuple[str, str], float],
+    utilities: Utilities,
     population: Population,
     seed: int,
     now: str,
     on_votes: Callable[[int], None] = lambda _: None,
+    annotators: int | None = None,
 ) -> int:
     """Let simulated annotators vote until no pair needs a vote; the number of votes is returned.
 
-    `utilities` maps (question_id, image_id) to a log-odds. `now` is the time of the first session;
-    each annotator starts a second after the one before, so all times follow from it and the seed.
-    After a stop, new annotators go on with what is missing. `on_votes` gets the number of votes
-    after each annotator.
+    At most so many `annotators` sit, those of earlier calls included. `now` is the time of the
+    first session; each annotator starts a second after the one before, so all times follow from it
+    and the seed. Each sits in one transaction: after a stop, new annotators go on with what is
+    missing, as if there had been none. `on_votes` gets the number of votes after each annotator.
+    StoreError where people take part in the study.
     """
-    sides = _image_sides(folder)
-    already = int(store.annotators()["simulated"].sum())
-    votes = 0
-    for number in range(1 + already, _MAX_TRIALS):
-        rng = np.random.default_rng([seed, number])
-        annotator_id = f"simulated-{number:03d}"
-        store.add_annotator(annotator_id, rng.bytes(16).hex(), now, simulated=True)
+    room = _Room(folder, store, _image_sides(folder), utilities)
+    votes, number = 0, int(store.annotators()["simulated"].sum())
+    while (annotators is None or number < annotators) and _lacks_votes(store):
+        number += 1
         start = datetime.fromisoformat(now) + timedelta(seconds=number)
-        cast = _sit(folder, store, annotator_id, start, sides, utilities, population, rng)
-        if cast == 0:
-            return votes
+        with store.together():
+            cast = _sit(
+                room, _annotator_id(number), make_annotator(folder, population, seed, number), start
+            )
+        if cast == 0:  # what is missing is on somebody's screen
+            break
         votes += cast
         on_votes(votes)
-    raise AssertionError("simulated annotators never finished the study")
+    return votes
 
 
-def _sit(
-    folder: StudyFolder,
-    store: Store,
-    annotator_id: str,
-    start: datetime,
-    sides: Mapping[str, dict[str, str]],
-    utilities: Mapping[tuple[str, str], float],
-    population: Population,
-    rng: np.random.Generator,
-) -> int:
+def make_annotator(
+    folder: StudyFolder, population: Population, seed: int, number: int
+) -> SimulatedAnnotator:
+    """The simulated annotator of this number, from 1; the same for the same seed."""
+    study = folder.study
+    questions = [question.id for question in study.questions]
+    rng = np.random.default_rng([seed, number])
+    return SimulatedAnnotator(population, questions, study.model_names, rng)
+
+
+def _annotator_id(number: int) -> str:
+    return f"simulated-{number:03d}"
+
+
+@dataclass(frozen=True)
+class _Room:
+    """Where annotators sit: the study, and what the simulation knows of its images and checks."""
+
+    folder: StudyFolder
+    store: Store
+    sides: Mapping[str, dict[str, str]]
+    utilities: Utilities
+
+    def gap(self, trial: Trial, tastes: Mapping[tuple[str, str], float]) -> float:
+        """How much better (log-odds) the left image is, to somebody of these tastes."""
+        side = self.sides[trial.pair_id]
+        right = "b" if trial.left == "a" else "a"
+        if trial.kind in ("attention", "practice"):
+            return CHECK_GAP if side["expected"] == trial.left else -CHECK_GAP
+        values = {
+            letter: self.utilities[trial.question_id, side[f"image_{letter}"]]
+            + tastes[trial.question_id, side[f"model_{letter}"]]
+            for letter in ("a", "b")
+        }
+        return values[trial.left] - values[right]
+
+
+def _sit(room: _Room, annotator_id: str, annotator: SimulatedAnnotator, start: datetime) -> int:
     """One annotator's whole session; the number of votes cast."""
-    clock = start
-    session_id = f"{annotator_id}-session"
-    tastes = draw_tastes(population, folder.study.model_names, rng)
+    store, study = room.store, room.folder.study
+    clock, session_id = start, f"{annotator_id}-session"
+    store.add_annotator(annotator_id, None, _stamp(clock), simulated=True)
     store.consent(annotator_id, _stamp(clock))
     store.start_session(session_id, annotator_id, _stamp(clock))
+    offered = {question.id: question.choices for question in study.questions}
     for cast in range(_MAX_TRIALS):
         trial = store.next_trial(
             annotator_id, session_id, f"{annotator_id}-{cast:04d}", _stamp(clock),
-            seed=int(rng.integers(2**31)),
+            seed=int(annotator.rng.integers(2**31)),
         )  # fmt: skip
         if trial is None:
             return cast
-        side = sides[trial.pair_id]
-        values = {letter: _utility(trial, side, letter, utilities, tastes) for letter in ("a", "b")}
-        right = "b" if trial.left == "a" else "a"
-        offered = folder.study.question(trial.question_id).tie
-        choice = vote(population, values[trial.left], values[right], rng, tie_offered=offered)
-        clock += timedelta(milliseconds=choice.response_ms)
-        store.record_vote(
-            trial.trial_id,
-            annotator_id,
-            choice.choice,
-            choice.response_ms,
-            _stamp(clock),
-            session_id=session_id,
+        vote = annotator.vote(
+            room.gap(trial, annotator.tastes),
+            offered[trial.question_id],
+            study.design.min_viewing_ms,
         )
+        clock += timedelta(milliseconds=vote.response_ms)
+        store.record_vote(
+            trial.trial_id, annotator_id, vote.choice, vote.response_ms, _stamp(clock),
+            session_id=session_id,
+        )  # fmt: skip
     raise AssertionError("a simulated annotator never finished")
 
 
-def _utility(
-    trial: Trial,
-    side: Mapping[str, str],
-    letter: str,
-    utilities: Mapping[tuple[str, str], float],
-    tastes: Mapping[str, float],
-) -> float:
-    if trial.kind in ("attention", "practice"):
-        return ATTENTION_GAP * (side["expected"] == letter)
-    image, model = side[f"image_{letter}"], side[f"model_{letter}"]
-    return utilities[trial.question_id, image] + tastes[model]
+def _lacks_votes(store: Store) -> bool:
+    pairs = store.pair_votes()
+    return bool((pairs["voted"] < pairs["wanted"]).any())
 
 
 def _image_sides(folder: StudyFolder) -> dict[str, dict[str, str]]:

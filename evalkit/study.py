@@ -16,11 +16,13 @@ from evalkit.models import ModelSpec, resolve
 from evalkit.study_sections import (
     Design,
     Entry,
+    Exclusions,
     ImageSettings,
     PromptSource,
     Question,
     Section,
     SessionSettings,
+    Stopping,
 )
 from evalkit.texts import read_own_texts
 from evalkit.validation import first_mistake
@@ -37,6 +39,8 @@ class _StudyFile(Section):
     questions: tuple[Question, ...] = Field(min_length=1)
     design: Design = Design()
     session: SessionSettings = SessionSettings()
+    exclusions: Exclusions = Exclusions()
+    stopping: Stopping = Stopping()
     entry: Entry = Entry()
     store: str = "votes.sqlite"
 
@@ -53,6 +57,8 @@ class Study(Section):
     design: Design
     session: SessionSettings
     own_texts: dict[str, Any] = Field(default_factory=dict)
+    exclusions: Exclusions = Exclusions()
+    stopping: Stopping = Stopping()
     entry: Entry = Entry()
     store: str
 
@@ -132,6 +138,7 @@ def parse_study(text: str, path: Path) -> Study:
     )
     _check_pairs(file, path)
     _check_trials(file, path)
+    _check_exclusions(file, path)
     own_texts = read_own_texts(file.session.language, file.session.texts, path)
     return Study(**{**dict(file), "models": models, "own_texts": own_texts})
 
@@ -214,4 +221,31 @@ def _check_trials(file: _StudyFile, path: Path) -> None:
             f"{path}: design.trials_per_annotator = {file.design.trials_per_annotator} leaves no "
             f"trial for a pair in each of {len(file.questions)} questions (attention_share = "
             f"{file.design.attention_share:g}); raise it to {2 * len(file.questions)} or more"
+        )
+
+
+def _check_exclusions(file: _StudyFile, path: Path) -> None:
+    """A rule that could exclude nobody is a mistake: it would seem to guard the study."""
+    rules, design = file.exclusions, file.design
+    each, rest = divmod(design.trials_per_annotator, len(file.questions))
+    parts = [each + (place < rest) for place in range(len(file.questions))]
+    checks = sum(design.attention_trials(length) for length in parts)
+    repeats = sum(design.repeat_trials(length) for length in parts)
+    votes = design.trials_per_annotator
+    for rule, least, most, nouns, raised in (
+        ("attention_below", "min_checks", checks, "attention checks", "attention_share"),
+        ("repeat_consistency_below", "min_repeats", repeats, "repeats", "repeat_share"),
+        ("median_ms_below", "min_votes", votes, "votes", "trials_per_annotator"),
+        ("same_side_above", "min_votes", votes, "votes", "trials_per_annotator"),
+    ):
+        needed = getattr(rules, least)
+        if getattr(rules, rule) is not None and needed > most:
+            raise StudyError(
+                f"{path}: exclusions.{rule}: counts from {least} = {needed} {nouns} on, and an "
+                f"annotator has at most {most}; raise design.{raised}, or lower exclusions.{least}"
+            )
+    if rules.longest_run_above is not None and rules.longest_run_above >= votes:
+        raise StudyError(
+            f"{path}: exclusions.longest_run_above = {rules.longest_run_above}: an annotator has "
+            f"at most {votes} votes, so no run is longer; lower it, or leave it out"
         )

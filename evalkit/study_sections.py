@@ -218,6 +218,37 @@ class SessionSettings(Section):
     reasons: bool = False
 
 
+class Exclusions(Section):
+    """Whose votes do not count: all of an annotator's, once one of the limits given here is passed.
+
+    `attention_below` and `repeat_consistency_below` are shares of the attention checks passed and
+    of the repeats answered alike; `median_ms_below` is of the median response time;
+    `same_side_above` of the share of left, or of right, among main votes for a side;
+    `longest_run_above` of the votes in a row for one choice; `blocked` is about those whom the
+    coordinator has blocked. A share counts from `min_checks` checks, `min_repeats` repeats or
+    `min_votes` votes on; who has fewer is not judged by it. Left out: no such rule.
+    """
+
+    attention_below: float | None = Field(default=None, gt=0, le=1)
+    median_ms_below: int | None = Field(default=None, ge=1, le=600_000)
+    same_side_above: float | None = Field(default=None, ge=0.6, lt=1)
+    longest_run_above: int | None = Field(default=None, ge=5, le=10_000)
+    repeat_consistency_below: float | None = Field(default=None, gt=0, le=1)
+    blocked: bool = False
+    min_checks: int = Field(default=4, ge=1, le=1000)
+    min_repeats: int = Field(default=4, ge=1, le=1000)
+    min_votes: int = Field(default=20, ge=1, le=10_000)
+
+
+class Stopping(Section):
+    """When results may be looked at: `planned`, once every planned vote is there; `anytime`, always.
+
+    With `anytime` each pair has an interval and a decision that hold at every look.
+    """
+
+    rule: Literal["planned", "anytime"] = "planned"
+
+
 class Entry(Section):
     """Who may begin besides those with a personal link; it does not count in the study's hash.
 

@@ -19,6 +19,9 @@ PAIR_ROLES = ("main", "attention", "practice", "example")
 IMAGE_STATUSES = ("ok", "failed", "filtered")
 FOILS = ("other_prompt", "pixelated")
 SIMULATED = "SIMULATED VOTES"
+AGREEMENT_MEASURES = ("krippendorff_alpha", "raw_agreement", "repeat_consistency")
+DECISIONS = ("decided", "go on", "cannot be decided")
+TIES_RULES = ("half", "drop", "both_bad_apart")
 SPEED_SOURCES = ("generation", "bench", "bench with random weights")
 PROLIFIC_IDS = ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID")  # in the address of who comes from there
 
@@ -38,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """The columns of one kind of table, and the columns that name a row."""
+    """The columns of one kind of table, and the columns that name a row (where present)."""
 
     name: str
     columns: tuple[Column, ...]
@@ -59,8 +62,8 @@ def _text(*names: str, empty: bool = False, required: bool = True) -> tuple[Colu
     return tuple(Column(name, empty=empty, required=required) for name in names)
 
 
-def _number(*names: str, empty: bool = True) -> tuple[Column, ...]:
-    return tuple(Column(name, "number", empty=empty) for name in names)
+def _number(*names: str, empty: bool = True, required: bool = True) -> tuple[Column, ...]:
+    return tuple(Column(name, "number", empty=empty, required=required) for name in names)
 
 
 def _count(*names: str) -> tuple[Column, ...]:
@@ -159,6 +162,7 @@ COMPARISONS = Table(
         *_count("response_ms"),
         *_text("created_at"),
         *_text("pair_id", required=False, empty=True),  # absent in votes from elsewhere
+        *_text("excluded_by", required=False, empty=True),  # rules, by commas; "": the vote counts
         _VOTE_SOURCE,
     ),
     key=("trial_id",),
@@ -171,19 +175,64 @@ IMPORTED_VOTES = Table(
         *_text("left_model", required=False, empty=True),
         Column("response_ms", "integer", required=False, empty=True),
         Column("kind", allowed=TRIAL_KINDS, required=False),
+        *_text("trial_id", required=False),
+        *_text("session_id", "pair_id", "category", "challenge", required=False, empty=True),
+        *_text("created_at", "excluded_by", required=False, empty=True),
         _VOTE_SOURCE,
     ),
 )
+_WIN_RATE_COLUMNS = (
+    *_text("question_id", "model_a", "model_b"),
+    *_text("by", required=False),  # a column of the votes, and its value in the row's votes
+    *_text("value", required=False, empty=True),
+    *_count("wins_a", "wins_b", "ties", "both_bad", "n", "n_prompts", "n_annotators"),
+    *_number("win_rate_a", "ci_low", "ci_high", "p_value", "p_holm"),
+    *_number("p_holm_all", "p_sign", "n_effective", "both_bad_share", required=False),
+    Column("ties_rule", allowed=TIES_RULES, required=False),
+    *_text("interval", required=False),
+    Column("seed", "integer", required=False, empty=True),
+    *_text("method"),
+    _VOTE_SOURCE,
+)
 WIN_RATES = Table(
     "win_rates",
+    _WIN_RATE_COLUMNS,
+    key=("question_id", "model_a", "model_b", "value"),
+)
+TIE_RULES = Table(
+    "tie_rules",
+    _WIN_RATE_COLUMNS,
+    key=("question_id", "model_a", "model_b", "ties_rule"),
+)
+ANYTIME = Table(
+    "anytime",
     (
         *_text("question_id", "model_a", "model_b"),
-        *_count("wins_a", "wins_b", "ties", "both_bad", "n", "n_prompts", "n_annotators"),
-        *_number("win_rate_a", "ci_low", "ci_high", "p_value", "p_holm"),
-        *_text("method"),
+        *_count("n", "n_prompts", "n_annotators"),
+        *_count("complete_prompts", "planned_prompts", "planned_votes"),
+        *_number("win_rate_a", "ci_low", "ci_high", "e_value", "p_value", "p_holm"),
+        Column("decision", allowed=DECISIONS),
+        *_text("warning", "method"),
         _VOTE_SOURCE,
     ),
     key=("question_id", "model_a", "model_b"),
+)
+LEFT_SHARE = Table(
+    "left_share",
+    (
+        *_text("question_id"),
+        *_text("by", required=False),
+        *_text("value", required=False, empty=True),
+        *_count("n_left", "n_right", "ties", "both_bad", "n_unknown"),
+        *_count("n", "n_prompts", "n_annotators"),
+        *_number("left_share", "ci_low", "ci_high", "p_value", "p_holm", "n_effective"),
+        *_number("half_share", "half_low", "half_high", "half_p"),
+        *_count("n_half"),
+        Column("seed", "integer", required=False, empty=True),
+        *_text("method"),
+        _VOTE_SOURCE,
+    ),
+    key=("question_id", "value"),
 )
 RATINGS = Table(
     "ratings",
@@ -194,9 +243,103 @@ RATINGS = Table(
         *_count("n"),
         *_text("method"),
         Column("converged", "flag"),
+        *_number("se", "elo_low", "elo_high", required=False),
+        Column("tied_for_first", "flag", required=False, empty=True),  # no model shown to be better
+        *_number("tie_parameter", required=False),
+        *_number("position_effect", "position_low", "position_high", required=False),
         _VOTE_SOURCE,
     ),
     key=("question_id", "model"),
+)
+STABILITY = Table(
+    "stability",
+    (
+        *_text("question_id", "model"),
+        Column("dropped", allowed=("annotator", "prompt")),
+        *_number("rating", "largest_change"),
+        *_text("without", empty=True),  # whom, or which prompt, that change leaves out
+        *_number("rank", "rank_low", "rank_high"),
+        *_count("n_refitted", "n_clusters"),
+        *_text("method"),
+        _VOTE_SOURCE,
+    ),
+    key=("question_id", "model", "dropped"),
+)
+ELO = Table(
+    "elo",
+    (
+        *_text("question_id", "model"),
+        *_number("elo", "elo_low", "elo_high", "mean_field"),
+        *_count("n", "orders", "seed"),
+        *_text("method"),
+        _VOTE_SOURCE,
+    ),
+    key=("question_id", "model"),
+)
+AGREEMENT = Table(
+    "agreement",
+    (
+        *_text("question_id"),
+        Column("measure", allowed=AGREEMENT_MEASURES),
+        *_number("estimate", "ci_low", "ci_high"),
+        *_count("n", "n_units", "n_annotators"),
+        *_text("method"),
+        *_number("bootstrap_low", "bootstrap_high"),  # over prompts, with these annotators
+        Column("seed", "integer", empty=True),
+        _VOTE_SOURCE,
+    ),
+    key=("question_id", "measure"),
+)
+ANNOTATORS = Table(
+    "annotators",
+    (
+        *_text("annotator_id"),
+        *_count("n_votes"),
+        *_number("median_ms", "fast_share"),
+        *_count("n_decided"),
+        *_number("left_share", "left_low", "left_high", "tie_share"),
+        *_count("attention_passed", "attention_n", "practice_right", "practice_n"),
+        *_count("repeats_consistent", "repeats_n"),
+        *_number("agreement"),
+        *_count("agreement_n"),
+        *_number("outlier_distance"),
+        *_count("outlier_n"),
+        Column("longest_run", "integer", empty=True),
+        *_text("flags", "excluded_by", required=False, empty=True),
+        _VOTE_SOURCE,
+    ),
+    key=("annotator_id",),
+)
+EXCLUDED = Table(
+    "excluded",
+    (*_text("annotator_id", "rule"), *_number("value", "limit")),
+    key=("annotator_id", "rule"),
+)
+EXCLUSIONS = Table(
+    "exclusions",
+    (
+        *_text("rule"),
+        *_number("limit"),
+        Column("least", "integer", empty=True),
+        Column("n_judged", "integer", empty=True),
+        *_count("n_annotators", "n_votes"),
+        _VOTE_SOURCE,
+    ),
+    key=("rule",),
+)
+SENSITIVITY = Table(
+    "sensitivity",
+    (
+        *_text("measure", "question_id"),
+        *_text("model_a", "model_b", "model", empty=True),
+        *_number("estimate", "ci_low", "ci_high"),
+        *_count("n"),
+        *_number("estimate_all", "ci_low_all", "ci_high_all"),
+        *_count("n_all"),
+        *_number("change"),
+        _VOTE_SOURCE,
+    ),
+    key=("measure", "question_id", "model_a", "model_b", "model"),
 )
 SCORES = Table(
     "scores",
@@ -319,7 +462,7 @@ def _typed(cells: pd.Series, column: Column, where: str) -> pd.Series:
     if column.kind in ("integer", "number"):
         return _numeric(cells, missing, column, where)
     if column.kind == "flag":
-        return _flags(cells, column, where)
+        return _flags(cells, missing, column, where)
     texts = cells.astype(str).where(~missing, "")
     if column.allowed:
         wrong = ~texts.isin([*column.allowed, *([""] if column.empty else [])])
@@ -343,12 +486,12 @@ def _numeric(cells: pd.Series, missing: pd.Series, column: Column, where: str) -
     return numbers
 
 
-def _flags(cells: pd.Series, column: Column, where: str) -> pd.Series:
+def _flags(cells: pd.Series, missing: pd.Series, column: Column, where: str) -> pd.Series:
     flags = cells.astype(str).str.lower().map({"true": True, "false": False})
-    if flags.isna().any():
-        wrong = flags.isna()
+    wrong = flags.isna() & ~missing
+    if wrong.any():
         _refuse(wrong, column, where, f'"{cells[wrong].iloc[0]}"', "true or false")
-    return flags.astype(bool)
+    return flags.astype("boolean" if column.empty else bool)
 
 
 def _refuse(
@@ -361,14 +504,15 @@ def _refuse(
 
 
 def _check_key(frame: pd.DataFrame, table: Table, where: str) -> None:
-    if not table.key:
+    key = [name for name in table.key if name in frame.columns]
+    if not key:
         return
-    twice = frame.duplicated(list(table.key))
+    twice = frame.duplicated(key)
     if twice.any():
         row = int(twice.to_numpy().argmax())
-        value = listed(str(v) for v in _values(frame, row, table.key))
+        value = listed(str(v) for v in _values(frame, row, key))
         raise TableError(
-            f"{where}: line {row + FIRST_LINE}: {listed(table.key)} = {value} stands twice; "
+            f"{where}: line {row + FIRST_LINE}: {listed(key)} = {value} stands twice; "
             "each row must be named once; remove one of them"
         )
 

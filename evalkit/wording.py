@@ -15,6 +15,49 @@ def win_rate_lines(win_rates: pd.DataFrame) -> list[str]:
     return [tables.SIMULATED, *lines] if tables.is_simulated(win_rates) else lines
 
 
+def analysis_lines(results: dict[str, pd.DataFrame], summary: dict[str, Any]) -> list[str]:
+    """An analysis in words: every win rate, the ratings, and what does not count or is missing."""
+    lines = [*win_rate_lines(results["win_rates"]), *rating_lines(results["ratings"])]
+    lines += [exclusion_sentence(summary)] if summary.get("votes_excluded") else []
+    for reason, n in summary.get("rows_left_out", {}).items():
+        lines.append(f"{counted(n, 'row')} of the file left out: {reason}.")
+    for reason, names in _by_reason(summary.get("not_computed", {})).items():
+        lines.append(f"{', '.join(names)}: {reason}.")
+    return lines
+
+
+def rating_lines(ratings: pd.DataFrame) -> list[str]:
+    """The ratings as a table per question: rank, model, rating on the Elo scale, its interval."""
+    lines = []
+    for question_id, asked in ratings.groupby("question_id", sort=False):
+        lines.append(f"Ratings on {question_id} (Elo scale; rank and 95% interval):")
+        width = asked["model"].str.len().max()
+        for row in asked.to_dict("records"):
+            if isnan(row["rating"]):
+                lines.append(f"  {row['model']:<{width}}  not estimated ({_reason(row)})")
+                continue
+            ranks = "-".join(
+                str(int(row[name])) for name in ("rank_low", "rank_high") if not isnan(row[name])
+            )
+            ranks = ranks.partition("-")[0] if row["rank_low"] == row["rank_high"] else ranks
+            known = not isnan(row["elo_low"])
+            interval = f"({row['elo_low']:.0f} to {row['elo_high']:.0f})" if known else "(unknown)"
+            lines.append(
+                f"  {ranks or '?':>5}  {row['model']:<{width}}  {row['elo']:.0f} {interval}"
+            )
+    return lines
+
+
+def exclusion_sentence(summary: dict[str, Any]) -> str:
+    """How many main votes do not count, and by which rules."""
+    n, main = summary["votes_excluded"], summary["votes_main"]
+    rules = f" ({summary['exclusion_rule']})" if summary.get("exclusion_rule") else ""
+    return (
+        f"{n:,} of {counted(main, 'main vote')} excluded by rule{rules}; sensitivity.csv has the "
+        "results without exclusions beside these."
+    )
+
+
 def score_lines(scores: pd.DataFrame) -> list[str]:
     """What a metric gave (`tables.SCORES` of one metric and weights), a line per model."""
     metric, weights = scores["metric"].iloc[0], scores["weights"].iloc[0]
@@ -37,7 +80,7 @@ def win_rate_sentence(row: dict[str, Any]) -> str:
     first, second = row["model_a"], row["model_b"]
     rate, low, high = row["win_rate_a"], row["ci_low"], row["ci_high"]
     won, lost = row["wins_a"], row["wins_b"]
-    question, reason = row["question_id"], row["method"].split(";")[0]
+    question, reason = row["question_id"], _reason(row)
     if isnan(rate):
         return f"On {question}, {first} against {second} was not estimated ({reason})."
     if rate < 0.5:
@@ -62,9 +105,13 @@ def win_rate_sentence(row: dict[str, Any]) -> str:
 
 def _counts(row: dict[str, Any], won: int, lost: int) -> str:
     """`46 won, 23 lost, 11 ties counted half; 20 prompts, 15 annotators`."""
-    halves = [counted(row["ties"], "tie")] if row["ties"] else []
-    halves += [f"{row['both_bad']} both bad"] if row["both_bad"] else []
+    ties = [counted(row["ties"], "tie")] if row["ties"] else []
+    both_bad = [f"{row['both_bad']} both bad"] if row["both_bad"] else []
+    rule = row.get("ties_rule", "half")
+    halves = {"half": ties + both_bad, "both_bad_apart": ties}.get(rule, [])
+    left_out = {"drop": ties + both_bad, "both_bad_apart": both_bad}.get(rule, [])
     half = f", {' and '.join(halves)} counted half" if halves else ""
+    half += f", {' and '.join(left_out)} left out" if left_out else ""
     prompts, people = counted(row["n_prompts"], "prompt"), counted(row["n_annotators"], "annotator")
     return f"{won} won, {lost} lost{half}; {prompts}, {people}"
 
@@ -72,6 +119,18 @@ def _counts(row: dict[str, Any], won: int, lost: int) -> str:
 def counted(n: int, noun: str) -> str:
     """`1 prompt`, `24 prompts`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def _reason(row: dict[str, Any]) -> str:
+    return row["method"].split(";")[0]
+
+
+def _by_reason(missing: dict[str, str]) -> dict[str, list[str]]:
+    """The tables that each reason names."""
+    names: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        names.setdefault(reason, []).append(name)
+    return names
 
 
 def _percent(share: float) -> str:

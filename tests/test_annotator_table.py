@@ -6,7 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalkit.analysis.annotators import COLUMNS, FLAGS, annotator_table, fast_floor, flags
+from evalkit import tables
+from evalkit.analysis.annotators import (
+    COLUMNS,
+    FLAGS,
+    annotator_table,
+    annotator_table_of,
+    fast_floor,
+    flags,
+)
 
 CHECKS = pd.DataFrame({"pair_id": ["c1", "c2", "e1"], "expected": ["a", "b", "a"]})
 
@@ -193,7 +201,7 @@ def test_flags_name_who_does_not_look():
     table = table_of(*rows, checks=checks)
     held = dict(zip(table.index, flags(table.reset_index()), strict=True))
     # lefty: image a, the right one, lies left in 2 of 4 checks.
-    assert held["lefty"] == "attention, one side, one choice, agreement"
+    assert held["lefty"] == "attention, one side, one choice, agreement, outlier"
     assert held["quick"] == "fast"
     assert {held[f"usual{number}"] for number in range(5)} == {""}
 
@@ -208,10 +216,84 @@ def test_flags_wait_for_enough_votes():
 
 
 def test_every_flag_has_a_rule_in_words():
-    assert set(FLAGS) == {"attention", "fast", "one side", "one choice", "agreement"}
+    assert set(FLAGS) == {"attention", "fast", "one side", "one choice", "agreement", "outlier"}
 
 
 def test_the_floor_is_stated():
     assert fast_floor(0) == 1000
     assert fast_floor(500) == 1000
     assert fast_floor(1500) == 3000
+
+
+# Votes without their trials
+
+
+def imported(rows):
+    """Comparisons of main and repeat votes (rows as for `frames`): a is model x, b is model y."""
+    voted = pd.DataFrame(
+        rows, columns=["annotator_id", "question_id", "prompt_id", "left", "kind", "choice", "ms"]
+    )
+    won = voted["choice"].where(voted["choice"].isin(["tie", "both_bad"]))
+    is_a = (voted["choice"] == "left") == (voted["left"] == "a")
+    return voted.assign(
+        model_a="x",
+        model_b="y",
+        winner=won.fillna(is_a.map({True: "model_a", False: "model_b"})),
+        left_model=voted["left"].map({"a": "x", "b": "y"}),
+        response_ms=voted["ms"],
+    ).drop(columns=["left", "choice", "ms"])
+
+
+def a_study(seed=5):
+    rng = np.random.default_rng(seed)
+    rows = []
+    for who in (f"a{i}" for i in range(8)):
+        pairs = [f"p{i}" for i in rng.permutation(40)[:30]]
+        rows += [(who, "q", pair, "ab"[rng.integers(2)], "main") for pair in pairs]
+        rows += [(who, "q", pair, "ab"[rng.integers(2)], "repeat") for pair in pairs[:4]]
+    choices = rng.choice(["left", "right", "tie", "both_bad"], len(rows), p=[0.4, 0.3, 0.2, 0.1])
+    times = rng.integers(300, 4000, len(rows))
+    return [(*row, str(c), int(t)) for row, c, t in zip(rows, choices, times, strict=True)]
+
+
+def test_votes_without_trials_give_the_same_figures_but_for_what_they_cannot_tell():
+    rows = a_study()
+    expected = table_of(*rows)
+    found = annotator_table_of(imported(rows)).set_index("annotator_id")
+    assert expected["outlier_distance"].max() > 0
+    assert found["longest_run"].isna().all()
+    pd.testing.assert_frame_equal(
+        found.drop(columns="longest_run"), expected.drop(columns="longest_run")
+    )
+
+
+def test_what_a_file_does_not_tell_is_unknown():
+    bare = imported(a_study()).drop(columns=["left_model", "response_ms", "kind"])
+    bare = bare.drop_duplicates(["annotator_id", "prompt_id"])
+    table = annotator_table_of(bare)
+    unknown = ["median_ms", "fast_share", "left_share", "left_low", "left_high", "longest_run"]
+    assert table[unknown].isna().all(axis=None)
+    assert not table[["n_decided", "attention_n", "practice_n", "repeats_n"]].any(axis=None)
+    assert table["n_votes"].tolist() == [30] * 8
+    assert flags(table) == [""] * 8
+    some = imported(a_study()).assign(left_model="", response_ms=np.nan)
+    some.loc[some["annotator_id"] == "a0", "left_model"] = "y"
+    some.loc[some["annotator_id"] == "a0", "response_ms"] = 900
+    partly = annotator_table_of(some).set_index("annotator_id")
+    assert (partly.loc["a0", "fast_share"], partly.loc["a0", "median_ms"]) == (1, 900)
+    assert partly.loc["a1":, ["fast_share", "median_ms", "left_share"]].isna().all(axis=None)
+    assert tables.check(table, tables.ANNOTATORS, "annotators")["n_votes"].sum() == 240
+
+
+def test_a_second_vote_on_the_same_adds_no_agreement():
+    rows = a_study()
+    once = imported([row for row in rows if row[4] == "main"])
+    again = annotator_table_of(pd.concat([once, once.head(30)])).set_index("annotator_id")
+    before = annotator_table_of(once).set_index("annotator_id")
+    assert again.loc["a0", "n_votes"] == before.loc["a0", "n_votes"] + 30
+    same = ["agreement", "agreement_n", "outlier_distance", "outlier_n"]
+    pd.testing.assert_frame_equal(again[same], before[same])
+
+
+def test_no_imported_votes_give_an_empty_table():
+    assert annotator_table_of(imported(a_study()).head(0)).empty

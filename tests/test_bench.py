@@ -20,7 +20,7 @@ from evalkit.models import resolve
 from evalkit.pipelines import OutOfMemoryError, Request, diffusion, random_weights, timing
 from evalkit.report.cells import speed_sheet
 from evalkit.report.figures import speed_figure
-from evalkit.result_tables import _speeds
+from evalkit.result_tables.beside_votes import read_speeds
 from tests.miniatures import small, study_file
 from tests.test_random_weights import MINIATURE
 
@@ -218,7 +218,7 @@ def test_a_study_s_models_are_timed_into_its_folder(study):
     written = json.loads(study.bench_file.read_text())
     assert [model["model"] for model in written["models"]] == ["guided", "turbo"]
     assert str(study.bench_file) in said
-    frame = tables.check(_speeds(study, pd.DataFrame()), tables.SPEED, "speed")
+    frame = tables.check(read_speeds(study, pd.DataFrame()), tables.SPEED, "speed")
     assert frame["model"].tolist() == ["guided", "turbo"]
     assert set(frame["source"]) == {"bench"}
     assert set(frame["batch_size"]) == {1}
@@ -312,7 +312,7 @@ def test_nothing_timed_is_an_empty_table():
 def test_other_settings_than_the_study_s_are_refused(study):
     write_json(study.bench_file, content(guided=[batch(1, 0.5)]))
     with pytest.raises(StudyError, match="guided timed with other settings.*evalkit bench --study"):
-        _speeds(study, pd.DataFrame())
+        read_speeds(study, pd.DataFrame())
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -326,19 +326,19 @@ def test_compiled_or_not_is_as_in_the_study(study, timed):
     alike = type(study)(study.root)
     bench["models"][0]["settings"] = alike.study.models[0].settings()
     write_json(study.bench_file, bench)
-    assert _speeds(alike, pd.DataFrame())["compiled"].tolist() == [timed]
+    assert read_speeds(alike, pd.DataFrame())["compiled"].tolist() == [timed]
     file.write_text(both[not timed])
     said = "guided was timed {}, and study.toml has compile = {}; run: evalkit bench --study"
     words = ("compiled", "false") if timed else ("uncompiled", "true")
     with pytest.raises(StudyError, match=said.format(*words)):
-        _speeds(type(study)(study.root), pd.DataFrame())
+        read_speeds(type(study)(study.root), pd.DataFrame())
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"models": [{}]}'])
 def test_a_file_that_is_no_bench_is_one_sentence(study, text):
     study.bench_file.write_text(text)
     with pytest.raises(StudyError, match=r"is not what evalkit bench writes.*delete the file"):
-        _speeds(study, pd.DataFrame())
+        read_speeds(study, pd.DataFrame())
 
 
 def rated():

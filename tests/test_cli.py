@@ -78,12 +78,18 @@ def test_a_mistake_in_the_study_file_is_one_sentence(tmp_path):
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["study.toml"]
 
 
+TABLES_OF_A_FILE = [
+    "agreement", "annotators", "elo", "exclusions", "ratings", "sensitivity", "sides", "stability",
+    "summary", "tie_rules", "win_rates",
+]  # fmt: skip
+
+
 @needs_reference
 def test_analyze_a_file_of_votes(tmp_path):
     votes = FOLDER / "reference" / "votes_t2i.csv"
     done = evalkit("analyze", votes, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["ratings.csv", "win_rates.csv"]
+    assert sorted(p.stem for p in (tmp_path / "out").iterdir()) == sorted(TABLES_OF_A_FILE)
     rates = pd.read_csv(tmp_path / "out" / "win_rates.csv")
     row = rates[
         (rates.question_id == "quality") & (rates.model_a == "if-xl") & (rates.model_b == "lcm-4")
@@ -115,6 +121,13 @@ def test_analyze_says_what_it_lacks(tmp_path):
     assert_refused(evalkit("analyze", tmp_path / "none.csv", "--out", tmp_path), "no such file")
     assert_refused(evalkit("analyze", tmp_path / "votes.csv"), "--out DIR")
     assert_refused(evalkit("analyze", tmp_path, "--out", tmp_path), "leave it out")
+    for option in ("--format=arena", "--out-of-core"):
+        assert_refused(evalkit("analyze", tmp_path, option), option.split("=")[0], "leave it out")
+    file = ("analyze", tmp_path / "votes.csv", "--out", tmp_path / "out")
+    assert_refused(evalkit(*file, "--early"), "--early", "leave it out")
+    assert_refused(evalkit(*file, "--ties", "hlaf"), '--ties: "hlaf"', 'did you mean "half"')
+    assert_refused(evalkit(*file, "--interval", "wald"), '--interval: "wald"', "two-way")
+    assert_refused(evalkit(*file, "--format", "arna"), '--format: "arna"', 'did you mean "arena"')
     empty = tmp_path / "votes.csv"
     empty.write_text(HEADER)
     assert_refused(evalkit("analyze", empty, "--out", tmp_path / "out"), "no votes in it")

@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from evalkit.comparisons import attention_answers, read_imported, unblind
+from evalkit.comparisons import attention_answers, unblind
 from evalkit.errors import TableError
 
 PAIRS = pd.DataFrame(
@@ -103,22 +103,3 @@ def test_practice_is_no_answered_check():
     answers = attention_answers(votes(("t1", "right"), ("t2", "left")), shown, checks)
     assert answers["trial_id"].tolist() == ["t2"]
     assert answers["passed"].tolist() == [True]
-
-
-HEADER = "annotator_id,prompt_id,question_id,model_a,model_b,winner,left_model\n"
-
-
-@pytest.mark.parametrize(
-    ("row", "message"),
-    [
-        ("a,p,q,x,x,tie,", 'line 3, column model_a: "x" is compared with itself'),
-        ("a,p,q,x,y,tie,z", 'line 3, column left_model: "z" is neither'),
-        ("a,p,q,x,y,win,x", 'line 3, column winner: "win"'),
-        ("a,p,,x,y,tie,x", "line 3, column question_id: an empty cell"),
-    ],
-)
-def test_a_bad_imported_row_is_named(tmp_path, row, message):
-    path = tmp_path / "votes.csv"
-    path.write_text(HEADER + "a,p,q,x,y,tie,x\n" + row + "\n")
-    with pytest.raises(TableError, match=message):
-        read_imported(path)

@@ -395,6 +395,8 @@ def test_the_view_of_annotators_is_in_percent(store):
     assert view.loc["ann", "done"] == pytest.approx(50)
     assert view.loc["bob", "left"] == 100
     assert view.loc["ann", "seconds"] == 2.0
+    far = annotator_rows(store, NOW).assign(outlier_distance=[0.25, 2.5])
+    assert annotator_view(far, 24)["outlier"].tolist() == [0.25, 2.5]  # quartile ranges, no share
     few = annotator_rows(store, NOW).assign(attention_n=[0, 4], attention_passed=[0, 3])
     attention = annotator_view(few, 24)["attention"]
     assert np.isnan(attention[0])

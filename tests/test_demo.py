@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 
 from evalkit import tables
-from evalkit.demo import QUALITY, QUALITY_SD
-from evalkit.simulate import Population
+from evalkit.demo import POPULATION, QUALITY
 from tests.study_server import StudyAddress, free_port
 
 
@@ -70,10 +69,10 @@ def test_simulated_votes_are_called_so_everywhere(demo):
 def expected_win_rate(gap):
     """The win rate, ties half, of a model whose stated strength is larger by `gap` (log-odds).
 
-    Averaged over the images' and the annotators' own noise, and with those who do not look.
+    Averaged over prompts' and annotators' effects, and with those who do not look.
     """
-    people = Population()
-    sd = np.sqrt(2 * QUALITY_SD**2 + 2 * people.taste_sd**2)
+    people = POPULATION
+    sd = np.sqrt(people.prompt_sd**2 + people.annotator_sd**2)
     gaps = gap + sd * np.random.default_rng(0).normal(size=200_000)
     won, lost, tied = np.exp(gaps / 2), np.exp(-gaps / 2), people.tie_weight
     share = np.mean((won + tied / 2) / (won + lost + tied))

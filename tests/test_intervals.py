@@ -1,4 +1,4 @@
-"""Intervals: against reference values, statsmodels, and the coverage they promise."""
+"""Intervals: against reference values and statsmodels; what has none is said."""
 
 import csv
 
@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.special import expit
-from statsmodels.stats.multitest import multipletests
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import proportion_confint
 
-from evalkit.analysis.intervals import holm, two_way_meat, two_way_share, wilson
+from evalkit.analysis.clusters import share_sums
+from evalkit.analysis.intervals import INTERVALS, share, share_from, two_way_share, wilson
+from evalkit.analysis.significance import two_way_variance
+from evalkit.errors import EstimateError
 from tests.reference import FOLDER, needs_reference, read_json
 
 
@@ -17,6 +20,20 @@ def test_wilson_agrees_with_statsmodels():
     for wins, n in [(0, 1), (1, 1), (3, 10), (61, 100), (999, 1000)]:
         expected = proportion_confint(wins, n, method="wilson")
         assert wilson(wins / n, n, stats.norm.ppf(0.975)) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("wins", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_agrees_with_published_values(wins, n, low, high):
+    """Newcombe 1998, Two-sided confidence intervals for the single proportion, table I."""
+    assert wilson(wins / n, n, stats.norm.ppf(0.975)) == pytest.approx((low, high), abs=5e-5)
 
 
 @needs_reference
@@ -29,48 +46,55 @@ def test_wilson_agrees_with_the_reference_grid():
         assert found == pytest.approx((float(row["wilson_lo"]), float(row["wilson_hi"])), abs=1e-9)
 
 
-def test_holm_agrees_with_the_textbook_and_statsmodels():
-    # Four tests, sorted .005 .01 .03 .04: times 4, 3, 2, 1, then made monotone.
-    assert holm(np.array([0.01, 0.04, 0.03, 0.005])) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    p_values = np.random.default_rng(0).random(20) ** 3
-    expected = multipletests(p_values, method="holm")[1]
-    assert holm(p_values) == pytest.approx(expected, abs=1e-12)
+def test_cluster_sums_by_hand():
+    # Points 1, 0, 1 in prompts 0, 0, 1 by annotators 0, 1, 1: prompts have 1 of 2 and 1 of 1,
+    # annotators 1 of 1 and 1 of 2, cells 1, 0 and 1 of 1 each.
+    sums = share_sums(np.array([1.0, 0.0, 1.0]), np.array([0, 0, 1]), np.array([0, 1, 1]))
+    assert (sums.n, sums.total) == (3, 2)
+    prompts, annotators, cells = sums.prompts, sums.annotators, sums.cells
+    assert (prompts.ss, prompts.sn, prompts.nn, prompts.count) == (2, 3, 5, 2)
+    assert (annotators.ss, annotators.sn, annotators.nn, annotators.count) == (2, 3, 5, 2)
+    assert (cells.ss, cells.sn, cells.nn, cells.count) == (2, 2, 3, 3)
+    # At 2/3 the residuals of a prompt are -1/3 and 1/3 (2/9), of an annotator alike, of the cells
+    # 1/3, -2/3 and 1/3 (6/9). With G / (G - 1): 4/9 + 4/9 - 9/9 < 0, so the floor 9/9 holds.
+    assert prompts.meat(2 / 3) == pytest.approx(2 / 9)
+    assert cells.corrected(2 / 3) == pytest.approx(1)
+    assert two_way_variance(sums) == pytest.approx(1 / 9)
 
 
-def test_holm_leaves_an_unknown_p_out_of_the_family():
-    adjusted = holm(np.array([0.02, np.nan, 0.03]))
-    assert adjusted[[0, 2]] == pytest.approx([0.04, 0.04])
-    assert np.isnan(adjusted[1])
+@pytest.mark.parametrize("seed", range(6))
+def test_variances_agree_with_statsmodels(seed):
+    """A mean is a regression on a constant; there its correction is G / (G - 1) for each part."""
+    rng = np.random.default_rng(seed)
+    points, prompt, annotator = votes_of_a_study(rng, 25, 4, 9, 1.5, 1.0, 0.6)
+    sums = share_sums(points, prompt, annotator)
 
+    def variance(groups):
+        options = {"groups": groups, "use_correction": True}
+        mean = OLS(points, np.ones(len(points))).fit(cov_type="cluster", cov_kwds=options)
+        return mean.cov_params()[0, 0]
 
-def test_two_way_meat_by_hand():
-    # Residuals 1, -1, 2 in prompts 0, 0, 1 by annotators 0, 1, 1, each cell once:
-    # prompt sums 0 and 2 (4), annotator sums 1 and 1 (2), cells 1 + 1 + 4 (6); 4 + 2 - 6 = 0.
-    scores = np.array([[1.0], [-1.0], [2.0]])
-    prompt, annotator = np.array([0, 0, 1]), np.array([0, 1, 1])
-    meat, floor = two_way_meat(scores, prompt, annotator, small_sample=False)
-    assert (meat[0, 0], floor[0, 0]) == (0, 6)
-    # With G / (G - 1): 4 * 2 + 2 * 2 - 6 * 3 / 2 = 3.
-    meat, floor = two_way_meat(scores, prompt, annotator)
-    assert (meat[0, 0], floor[0, 0]) == pytest.approx((3, 9))
+    both = variance(np.column_stack([prompt, annotator]))
+    cells = variance(prompt * 9 + annotator)
+    assert two_way_variance(sums) == pytest.approx(max(both, cells))
+    assert both > cells  # so it is the sum that is compared, not the floor
+    for part, groups in ((sums.prompts, prompt), (sums.annotators, annotator)):
+        assert part.corrected(sums.share) / sums.n**2 == pytest.approx(variance(groups))
 
 
 @needs_reference
 def test_standard_errors_agree_with_the_reference_votes():
     from evalkit import tables
     from evalkit.analysis.coding import encode
-    from evalkit.analysis.intervals import cluster_meat
 
     votes = tables.read(FOLDER / "reference" / "votes_t2i.csv", tables.IMPORTED_VOTES)
     votes = votes[votes["question_id"] == "quality"]
     for row in read_json("votes_t2i_pairs.json")["quality"]:
         pair = votes[votes[["model_a", "model_b"]].isin([row["a"], row["b"]]).all(axis=1)]
         coded = encode(pair)
-        residuals = (coded.points - coded.points.mean())[:, None]
-        both, _ = two_way_meat(residuals, coded.prompt, coded.annotator, small_sample=False)
-        by_prompt, _ = cluster_meat(residuals, coded.prompt)
-        by_annotator, _ = cluster_meat(residuals, coded.annotator)
-        found = np.sqrt([both[0, 0], by_prompt[0, 0], by_annotator[0, 0]]) / coded.n
+        sums = share_sums(coded.points, coded.prompt, coded.annotator)
+        parts = [part.meat(sums.share) for part in (sums.prompts, sums.annotators, sums.cells)]
+        found = np.sqrt([parts[0] + parts[1] - parts[2], parts[0], parts[1]]) / coded.n
         expected = [row["se_twoway"], row["se_prompt"], row["se_annotator"]]
         assert found == pytest.approx(expected, abs=1e-6)
 
@@ -91,34 +115,6 @@ def votes_of_a_study(rng, prompts, votes, annotators, prompt_sd, annotator_sd, s
         + annotator_sd * rng.standard_normal(annotators)[annotator]
     )
     return (rng.random(prompts * votes) < expit(logit)).astype(float), prompt, annotator
-
-
-def coverage(annotators, prompt_sd, annotator_sd, share=0.6, studies=1500):
-    """Coverage and mean width of the default interval and of Wilson's on the votes."""
-    rng = np.random.default_rng(20231128)
-    covered, widths = np.zeros(2), np.zeros(2)
-    for _ in range(studies):
-        points, prompt, annotator = votes_of_a_study(
-            rng, 100, 4, annotators, prompt_sd, annotator_sd, share
-        )
-        result = two_way_share(points, prompt, annotator)
-        naive = wilson(points.mean(), len(points), 1.959964)
-        for i, (low, high) in enumerate([(result.ci_low, result.ci_high), naive]):
-            covered[i] += low <= share <= high
-            widths[i] += high - low
-    return covered / studies, widths / studies
-
-
-def test_the_default_interval_covers_where_votes_share_prompts_and_annotators():
-    covered, _ = coverage(annotators=20, prompt_sd=1, annotator_sd=0.6)
-    assert 0.94 <= covered[0] <= 0.97
-    assert covered[1] < 0.82  # Wilson on the votes: guards the simulation
-
-
-def test_the_default_interval_is_not_wasteful_where_votes_are_independent():
-    covered, widths = coverage(annotators=20, prompt_sd=0, annotator_sd=0)
-    assert 0.945 <= covered[0] <= 0.985
-    assert widths[0] <= 1.18 * widths[1]
 
 
 def test_the_p_value_agrees_with_the_interval():
@@ -182,3 +178,102 @@ def test_intervals_cover_where_most_studies_are_unanimous():
         unanimous += result.estimate == 1
     assert unanimous > studies / 2
     assert covered / studies >= 0.95
+
+
+CLUSTERED = ("two-way", "by-prompt", "by-annotator")
+
+
+def test_one_way_intervals_by_hand():
+    # Points 3 of 4, 1 of 4 and 2 of 2 on three prompts, by three different annotators each.
+    points = np.array([1.0, 1, 1, 0, 1, 0, 0, 0, 1, 1])
+    prompt = np.repeat([0, 1, 2], [4, 4, 2])
+    annotator = np.arange(10) % 5
+    result = share(points, prompt, annotator, "by-prompt")
+    # Residuals 3 - 2.4, 1 - 2.4, 2 - 1.2: .36 + 1.96 + .64 = 2.96, times 3 / 2, over 100.
+    effective = 0.6 * 0.4 / (2.96 * 1.5 / 100)
+    assert result.n_effective == pytest.approx(effective)
+    t = stats.t.ppf(0.975, 2)
+    assert (result.ci_low, result.ci_high) == pytest.approx(wilson(0.6, effective, t))
+    assert (result.n, result.n_prompts, result.n_annotators) == (10, 3, 5)
+    by_prompt = share(points, annotator, prompt, "by-annotator")
+    assert (by_prompt.ci_low, by_prompt.ci_high) == (result.ci_low, result.ci_high)
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_every_interval_is_of_the_level_asked_for(interval):
+    rng = np.random.default_rng(3)
+    votes = votes_of_a_study(rng, 30, 4, 10, 0.5, 0.5, 0.6)
+    narrow, usual, wide = (share(*votes, interval, level=level) for level in (0.8, 0.95, 0.99))
+    assert wide.ci_low < usual.ci_low < narrow.ci_low < usual.estimate
+    assert usual.estimate < narrow.ci_high < usual.ci_high < wide.ci_high
+    assert (usual.n, usual.n_prompts, usual.n_annotators) == (120, 30, 10)
+
+
+def test_plain_wilson_takes_votes_as_independent():
+    points, codes = np.repeat([1.0, 0.0], [61, 39]), np.arange(100)
+    result = share(points, codes, codes, "wilson")
+    expected = proportion_confint(61, 100, method="wilson")
+    assert (result.ci_low, result.ci_high) == pytest.approx(expected, abs=1e-12)
+    assert result.p_value == pytest.approx(2 * stats.norm.sf(0.11 * 2 * 10))  # score test
+    assert "independent" in result.method
+    unanimous = share(np.ones(100), codes, codes, "wilson")
+    assert unanimous.ci_low == pytest.approx(proportion_confint(100, 100, method="wilson")[0])
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_no_interval_is_made_up(interval):
+    one, four = np.zeros(4, dtype=int), np.arange(4)
+    cases = [
+        (np.array([]), one[:0], one[:0]),  # no votes
+        (np.array([1.0]), one[:1], one[:1]),  # a single vote
+        (np.full(4, 0.5), four, four),  # nothing but ties
+    ]
+    if interval != "wilson":
+        cases.append((np.array([1.0, 0, 1, 1]), one, one))  # one prompt, one annotator
+    for votes in cases:
+        result = share(*votes, interval)
+        assert np.isnan([result.ci_low, result.ci_high, result.p_value]).all()
+        assert result.method.startswith(("no interval:", "not estimated:"))
+
+
+@pytest.mark.parametrize("interval", CLUSTERED)
+def test_unanimous_votes_have_a_bound_and_are_no_proof(interval):
+    prompt, annotator = np.repeat(np.arange(6), 2), np.tile(np.arange(4), 3)
+    won = share(np.ones(12), prompt, annotator, interval)
+    lost = share(np.zeros(12), prompt, annotator, interval)
+    assert (won.estimate, won.ci_high, lost.ci_low) == (1, 1, 0)
+    assert 0.2 < won.ci_low < 1
+    assert won.ci_low == pytest.approx(1 - lost.ci_high)
+    assert 0 < won.p_value < 1
+    assert "unanimous" in won.method
+
+
+def test_the_dissent_of_a_unanimous_table_is_the_one_that_weighs_most():
+    # Annotator 0 votes on prompts 0, 0 and 1, annotators 1 and 2 once each, on prompts 0 and 2.
+    prompt, annotator = np.array([2, 0, 1, 0, 0]), np.array([2, 0, 0, 0, 1])
+    assert share_sums(np.ones(5), prompt, annotator).heaviest == (3, 3, 2)
+    turned = np.array([1.0, 0, 1, 1, 1])  # a vote of annotator 0 on prompt 0
+    assert share(np.ones(5), prompt, annotator).ci_low == pytest.approx(
+        two_way_share(turned, prompt, annotator).ci_low
+    )
+
+
+def test_a_unanimous_table_has_the_two_way_bound_under_the_bootstrap():
+    prompt, annotator = np.repeat(np.arange(6), 2), np.tile(np.arange(4), 3)
+    drawn = share(np.ones(12), prompt, annotator, "bootstrap")
+    assert drawn == share(np.ones(12), prompt, annotator)
+
+
+def test_sums_alone_give_the_same_interval():
+    rng = np.random.default_rng(6)
+    votes = votes_of_a_study(rng, 30, 4, 10, 0.5, 0.5, 0.6)
+    for interval in (*CLUSTERED, "wilson"):
+        assert share_from(share_sums(*votes), interval) == share(*votes, interval)
+
+
+def test_an_unknown_interval_or_level_is_refused():
+    sums = share_sums(np.array([1.0, 0.0]), np.arange(2), np.arange(2))
+    with pytest.raises(EstimateError, match="interval: found wald"):
+        share_from(sums, "wald")
+    with pytest.raises(EstimateError, match="level: found 95"):
+        share_from(sums, level=95)

@@ -29,6 +29,11 @@ def change_study(folder):
     path.write_text(path.read_text().replace("steps = 2", "steps = 4"))
 
 
+def change_rules(folder):
+    path = folder.root / "study.toml"
+    path.write_text(path.read_text() + "\n[exclusions]\nblocked = true\n")
+
+
 def change_prompts(folder):
     prompts = folder.read_prompts()
     prompts.loc[2, "category"] = "People"
@@ -45,6 +50,7 @@ def change_images(folder):
     ("change", "message"),
     [
         (change_study, r"study\.toml has changed since 2030-01-01T10:.*undo the change in study"),
+        (change_rules, r"study\.toml has changed since 2030-01-01T10:.*undo the change in study"),
         (change_prompts, r"the prompts have changed since 2030.*undo the change in prompts\.csv"),
         (change_images, r"the images have changed since 2030.*put images\.csv back"),
     ],

@@ -76,7 +76,7 @@ def simulate_votes(opened):
         for image_id in opened.read_images()["image_id"]
     }
     store = open_store(opened.store_address)
-    simulate_sessions(opened, store, utilities, Population(), seed=1, now=NOW)
+    simulate_sessions(opened, store, utilities, Population(tie_weight=0.35), seed=1, now=NOW)
 
 
 def test_the_readme_names_the_commands():

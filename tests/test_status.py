@@ -32,6 +32,7 @@ SCHEMA = {
     "annotators": dict,
     "open_leases": int,
     "is_complete": bool,
+    "vote_source": str,
     "flagged": dict,
 }
 

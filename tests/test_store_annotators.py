@@ -41,6 +41,28 @@ def test_a_token_leads_to_its_annotator(store):
     assert store.annotator("") is None
 
 
+def test_people_and_simulated_annotators_take_part_in_different_studies(store):
+    store.add_annotator("ann", "token-1", NOW)
+    store.add_annotator("bot", None, NOW, simulated=True)
+    store.consent("bot", NOW)
+    assert store.has_simulated()
+    assert not store.has_place("ann", NOW)
+    with pytest.raises(StudyFullError, match="holds SIMULATED VOTES"):
+        store.consent("ann", NOW)
+    with pytest.raises(StudyFullError, match="holds SIMULATED VOTES"):
+        store.add_annotator("eve", "token-2", NOW)
+    store.add_annotator("bot-2", None, NOW, simulated=True)
+
+
+def test_nobody_is_simulated_beside_people(store):
+    store.add_annotator("ann", "token-1", NOW)
+    store.consent("ann", NOW)
+    with pytest.raises(StoreError, match="people take part"):
+        store.add_annotator("bot", None, NOW, simulated=True)
+    assert not store.has_simulated()
+    assert store.has_place("ann", NOW)
+
+
 @pytest.mark.parametrize(("annotator_id", "token"), [("ann", "other"), ("other", "token-1")])
 def test_an_id_and_a_token_are_given_once(store, annotator_id, token):
     store.add_annotator("ann", "token-1", NOW)

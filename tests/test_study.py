@@ -1,6 +1,7 @@
 """The study file: presets read, mistakes answered in one sentence."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from evalkit.presets import PRESETS, init_study, preset_text
 from evalkit.study import Study, parse_study, read_study
 from evalkit.study_sections import (
     Design,
+    Exclusions,
     ImageSettings,
     PromptSource,
     Question,
@@ -177,6 +179,81 @@ def test_the_hash_is_the_same_in_every_version():
     # "own.csv"}, "questions": [{"id": "quality", "show_prompt": false, "text": "Which?"}],
     # "seed": 1, "session": {}}
     assert study.sha256 == "6761df2099f6c46f427db12335162358933e23d8897e421ea5b12bd37fa26bb9"
+
+
+EXCLUSIONS = """
+[exclusions]
+attention_below = 0.75
+median_ms_below = 1000
+same_side_above = 0.9
+longest_run_above = 25
+repeat_consistency_below = 0.4
+blocked = true
+"""
+
+
+def test_rules_of_exclusion_are_part_of_the_study(path):
+    """And of its hash; a study without them has the hash that it had before there were any."""
+    plain = parse_study(scenes(), path)
+    assert plain.exclusions == Exclusions()
+    assert parse_study(scenes() + "\n[exclusions]\n", path).sha256 == plain.sha256
+    ruled = parse_study(scenes() + EXCLUSIONS, path)
+    assert ruled.exclusions == Exclusions(
+        attention_below=0.75,
+        median_ms_below=1000,
+        same_side_above=0.9,
+        longest_run_above=25,
+        repeat_consistency_below=0.4,
+        blocked=True,
+    )
+    looser = parse_study(scenes() + EXCLUSIONS.replace("0.75", "0.5"), path)
+    assert len({plain.sha256, ruled.sha256, looser.sha256}) == 3
+
+
+def test_the_rules_in_the_presets_are_valid_as_they_stand():
+    for preset in PRESETS:
+        text = preset_text(preset).replace("{name}", "mine")
+        start = text.index("# [exclusions]")
+        block = text[start : text.index("\n\n", start)]
+        study = parse_study(
+            text.replace(block, block.replace("# [", "[").replace("\n# ", "\n")), Path()
+        )
+        given = study.exclusions.model_dump(exclude_defaults=True)
+        assert list(given) == [
+            "attention_below", "median_ms_below", "same_side_above", "longest_run_above",
+            "repeat_consistency_below", "blocked",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("attention_below", "atention_below",
+         'unknown key "exclusions.atention_below"; allowed are attention_below, .*'
+         'did you mean "attention_below"'),
+        ("0.75", "75", "exclusions.attention_below = 75; input should be less than or equal to 1"),
+        ("0.75", '"75%"', "exclusions.attention_below = '75%'; input should be a valid number"),
+        ("= 1000", "= 0.5", "exclusions.median_ms_below = 0.5; input should be a valid integer"),
+        ("= 0.9", "= 0.5", "exclusions.same_side_above = 0.5; input should be greater than"),
+        ("= 25", "= 1", "exclusions.longest_run_above = 1; input should be greater than or equal"),
+        ("= 0.4", "= nan", "exclusions.repeat_consistency_below = nan; input should be"),
+        ("= true", '= "yes"', "exclusions.blocked = 'yes'; input should be a valid boolean"),
+        ("blocked = true", "min_checks = 5",
+         "exclusions.attention_below: counts from min_checks = 5 attention checks on, and an "
+         "annotator has at most 4; raise design.attention_share, or lower exclusions.min_checks"),
+        ("blocked = true", "min_repeats = 5", "at most 4; raise design.repeat_share, or lower"),
+        ("blocked = true", "min_votes = 61",
+         "exclusions.median_ms_below: .*min_votes = 61 votes on, .* at most 60; raise design.tri"),
+        ("longest_run_above = 25", "longest_run_above = 60",
+         "exclusions.longest_run_above = 60: an annotator has at most 60 votes, so no run is"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_rules_is_one_sentence_with_the_place(path, old, new, message):
+    assert old in EXCLUSIONS
+    with pytest.raises(StudyError, match=message) as caught:
+        parse_study(scenes() + EXCLUSIONS.replace(old, new, 1), path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_image_id_follows_settings_prompt_and_seed_and_not_the_name(path):

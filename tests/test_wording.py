@@ -6,7 +6,7 @@ import pytest
 
 from evalkit.report.cells import win_rate_sheet
 from evalkit.report.page import firmness
-from evalkit.wording import win_rate_sentence
+from evalkit.wording import analysis_lines, rating_lines, win_rate_sentence
 
 
 def win_rate_row(**changes: object) -> dict[str, object]:
@@ -89,3 +89,48 @@ def test_a_reason_cannot_bring_markup_into_a_cell() -> None:
     )  # fmt: skip
     sheet = win_rate_sheet(pd.DataFrame([row]), "")
     assert "not estimated (&lt;img src=x&gt;)" in str(sheet.rows[0][3])
+
+
+def rating(model, elo, low, high, rank_low, rank_high, **changes):
+    row = {
+        "question_id": "quality", "model": model, "rating": (elo - 1000) / 173.7, "elo": elo,
+        "elo_low": low, "elo_high": high, "rank_low": rank_low, "rank_high": rank_high,
+        "method": "Bradley-Terry",
+    }  # fmt: skip
+    return row | changes
+
+
+def test_ratings_stand_in_a_table_with_ranks_and_intervals():
+    nan = np.nan
+    rows = [
+        rating("sdxl", 1043.2, 990.1, 1096.4, 1, 2),
+        rating("lcm", 1001.0, nan, nan, nan, nan),
+        rating("if", nan, nan, nan, nan, nan, method="no finite rating: if never lost; half"),
+    ]
+    assert rating_lines(pd.DataFrame(rows)) == [
+        "Ratings on quality (Elo scale; rank and 95% interval):",
+        "    1-2  sdxl  1043 (990 to 1096)",
+        "      ?  lcm   1001 (unknown)",
+        "  if    not estimated (no finite rating: if never lost)",
+    ]
+    sure = pd.DataFrame([rating("sdxl", 1043.2, 990.1, 1096.4, 1, 1)])
+    assert rating_lines(sure)[1] == "      1  sdxl  1043 (990 to 1096)"
+
+
+def test_what_does_not_count_or_is_missing_is_said():
+    results = {
+        "win_rates": pd.DataFrame([win_rate_row()]),
+        "ratings": pd.DataFrame([rating("x", 1000, 990, 1010, 1, 1)]),
+    }
+    summary = {
+        "votes_excluded": 1200, "votes_main": 5000, "exclusion_rule": "attention_below = 0.75",
+        "rows_left_out": {"no label (has_label is false)": 1},
+        "not_computed": {"elo": "needs single votes", "agreement": "needs single votes"},
+    }  # fmt: skip
+    assert analysis_lines(results, summary)[3:] == [
+        "1,200 of 5,000 main votes excluded by rule (attention_below = 0.75); sensitivity.csv has "
+        "the results without exclusions beside these.",
+        "1 row of the file left out: no label (has_label is false).",
+        "elo, agreement: needs single votes.",
+    ]
+    assert len(analysis_lines(results, {"votes_excluded": 0})) == 3

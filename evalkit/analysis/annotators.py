@@ -9,18 +9,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from evalkit import tables
+from evalkit.analysis.coding import BOTH_BAD, FIRST_WON, SECOND_WON, TIE, encode
 from evalkit.analysis.intervals import LEVEL, wilson
+from evalkit.analysis.outliers import FAR, LEAST_PEERS, LEAST_VOTES, outlier_distances
+from evalkit.analysis.units import units
 
-COLUMNS = (
-    "annotator_id", "n_votes", "median_ms", "fast_share", "n_decided", "left_share", "left_low",
-    "left_high", "tie_share", "attention_passed", "attention_n", "practice_right", "practice_n",
-    "repeats_consistent", "repeats_n", "agreement", "agreement_n", "longest_run",
-)  # fmt: skip
+COLUMNS = tuple(column.name for column in tables.ANNOTATORS.columns if column.required)
+COUNTS = tuple(c.name for c in tables.ANNOTATORS.columns if c.required and c.kind == "integer")
 
-COUNTS = (
-    "n_votes", "n_decided", "attention_passed", "attention_n", "practice_right", "practice_n",
-    "repeats_consistent", "repeats_n", "agreement_n", "longest_run",
-)  # fmt: skip
+_CHOSEN = {FIRST_WON: "a", SECOND_WON: "b", TIE: "tie", BOTH_BAD: "both_bad"}
 
 _FAST_MS = 1000  # nobody compares two images in less
 _MIN_CHECKS = 4
@@ -43,6 +41,11 @@ FLAGS = {
         f"standard deviations, and {_LEAST_GAP:.0%}, under the median of at least {_MIN_PEERS} "
         "such annotators"
     ),
+    "outlier": (
+        f"the outlier distance, over at least {LEAST_VOTES} votes, is more than {FAR}: the votes "
+        "are that many quartile ranges less likely than the lower quartile of at least "
+        f"{LEAST_PEERS} such annotators"
+    ),
 }
 
 
@@ -64,24 +67,61 @@ def annotator_table(
     order shown) are of all votes but practice; left_share is of the `n_decided` main votes for a
     side, with Wilson's 95% interval; tie_share is of all main votes. repeats_consistent of
     repeats_n repeats chose the same image, or tie, or both_bad, again. agreement is the share of
-    the agreement_n main votes by others on the same question and pair that say the same.
+    the agreement_n main votes by others on the same question and pair that say the same;
+    outlier_distance, of outlier_n main votes, is that of `outliers.outlier_distances`.
     Raises ValueError where a check's pair is not in `checks`.
     """
     voted = trials.merge(votes[["trial_id", "choice", "response_ms"]], on="trial_id")
+    voted = voted.assign(chosen=_chosen(voted["choice"], voted["left"]))
+    return _table(voted.sort_values(["annotator_id", "position"]), checks, floor_ms)
+
+
+def annotator_table_of(comparisons: pd.DataFrame, floor_ms: int = _FAST_MS) -> pd.DataFrame:
+    """The `annotator_table` of comparisons without their trials, such as imported votes.
+
+    What they cannot tell is NaN, with its n = 0: checks, practice and runs always; times without
+    response_ms; sides without left_model; repeats without kind. Of an annotator's main votes on one
+    question and pair (see `units`), the first counts for agreement, repeats and outlier distance.
+    """
+    unit, _ = units(comparisons)
+    outcome = encode(comparisons).outcome
+    chosen = pd.Series(outcome, comparisons.index).map(_CHOSEN)
+    absent = pd.Series("", comparisons.index)
+    left = comparisons.get("left_model", absent)
+    won = comparisons["model_a"].where(comparisons["winner"] == "model_a", comparisons["model_b"])
+    side = pd.Series(np.where(left == won, "left", "right"), comparisons.index).mask(left == "", "")
+    voted = pd.DataFrame(
+        {
+            "annotator_id": comparisons["annotator_id"],
+            "question_id": comparisons["question_id"],
+            "pair_id": unit,
+            "kind": comparisons.get("kind", absent.mask(absent == "", "main")),
+            "choice": side.where(chosen.isin(["a", "b"]), chosen),
+            "chosen": chosen,
+            "response_ms": comparisons.get("response_ms", absent.map({"": np.nan})),
+        }
+    )
+    compared = voted[voted["kind"].isin(["main", "repeat"])]
+    table = _table(compared, pd.DataFrame({"pair_id": [], "expected": []}), floor_ms)
+    return table.assign(longest_run=np.nan)
+
+
+def _table(voted: pd.DataFrame, checks: pd.DataFrame, floor_ms: int) -> pd.DataFrame:
+    """The table of votes with their trials, each annotator's in the order shown."""
     if voted.empty:
         empty = {name: pd.Series(dtype=int if name in COUNTS else float) for name in COLUMNS}
         return pd.DataFrame({**empty, "annotator_id": pd.Series(dtype=str)})
-    voted = voted.assign(chosen=_chosen(voted["choice"], voted["left"]))
-    voted = voted.sort_values(["annotator_id", "position"], ignore_index=True)
     counted = voted[voted["kind"] != "practice"]
     main = voted[voted["kind"] == "main"]
+    first = main.drop_duplicates(["annotator_id", "question_id", "pair_id"])
     parts = [
         _speed(counted, floor_ms),
         _sides(main),
         _right(voted[voted["kind"] == "attention"], checks, "attention_passed", "attention_n"),
         _right(voted[voted["kind"] == "practice"], checks, "practice_right", "practice_n"),
-        _repeats(voted[voted["kind"] == "repeat"], main),
-        _agreement(main),
+        _repeats(voted[voted["kind"] == "repeat"], first),
+        _agreement(first),
+        outlier_distances(first),
         counted.groupby("annotator_id")["choice"].agg(longest_run=_longest_run),
     ]
     everybody = pd.Index(sorted(set(voted["annotator_id"])), name="annotator_id")
@@ -100,6 +140,7 @@ def flags(table: pd.DataFrame) -> list[str]:
         "one side": lambda t: (t["left_low"] > _FAR_LEFT) | (t["left_high"] < 1 - _FAR_LEFT),
         "one choice": lambda t: t["longest_run"] >= _LONG_RUN,
         "agreement": _is_apart,
+        "outlier": lambda t: t["outlier_distance"] > FAR,
     }
     held = {name: rule(table) for name, rule in rules.items()}
     return [", ".join(name for name in held if held[name].iloc[row]) for row in range(len(table))]
@@ -113,7 +154,8 @@ def _chosen(choice: pd.Series, left: pd.Series) -> pd.Series:
 
 def _speed(counted: pd.DataFrame, floor_ms: int) -> pd.DataFrame:
     took = counted.groupby("annotator_id")["response_ms"]
-    fast = (counted["response_ms"] < floor_ms).groupby(counted["annotator_id"])
+    is_fast = (counted["response_ms"] < floor_ms).astype(float)
+    fast = is_fast.where(counted["response_ms"].notna()).groupby(counted["annotator_id"])
     return pd.DataFrame(
         {"n_votes": took.size(), "median_ms": took.median(), "fast_share": fast.mean()}
     )

@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from evalkit.errors import TableError, listed, nearest
 from evalkit.tables import WINNERS
 
 FIRST_WON, SECOND_WON, TIE, BOTH_BAD = range(len(WINNERS))
 _HALF = np.array([1.0, 0.0, 0.5, 0.5])  # points to the first model, by outcome
-_TURNED = np.array([SECOND_WON, FIRST_WON, TIE, BOTH_BAD], dtype=np.int8)
+_ORIENTED = np.array(  # the outcome of a row as it stands, then of one that is turned
+    [FIRST_WON, SECOND_WON, TIE, BOTH_BAD, SECOND_WON, FIRST_WON, TIE, BOTH_BAD], dtype=np.int8
+)
 
 
 @dataclass(frozen=True)
@@ -60,43 +63,85 @@ class CodedVotes:
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
 
-def encode(comparisons: pd.DataFrame) -> CodedVotes:
+def encode(comparisons: pd.DataFrame, *, pairs_only: bool = False) -> CodedVotes:
     """The codes of a comparisons table; each pair is turned so that its models stand by name.
 
     Columns model_a, model_b, winner (`tables.WINNERS`), prompt_id, annotator_id; left_model may be
-    absent or empty. No rows give empty vectors.
+    absent or empty. With `pairs_only`, a third of the work, only models and outcomes are read: all
+    votes stand in one cluster, so that no interval can be had of them, and sides are unknown.
+    No rows give empty vectors. TableError on a winner that is not allowed, on an empty cell, and on
+    a model compared with itself.
     """
-    models = sorted({*comparisons["model_a"], *comparisons["model_b"]})
+    (a, in_a), (b, in_b) = (_factorize(comparisons, name) for name in ("model_a", "model_b"))
+    models = sorted({*in_a, *in_b})
     index = {name: code for code, name in enumerate(models)}
-    a = comparisons["model_a"].map(index).to_numpy(dtype=np.intp)
-    b = comparisons["model_b"].map(index).to_numpy(dtype=np.intp)
-    won = {name: code for code, name in enumerate(WINNERS)}
-    outcome = comparisons["winner"].map(won).to_numpy(dtype=np.int8)
-    left = np.zeros(len(a), dtype=np.int8)
-    if "left_model" in comparisons.columns:
-        lay_left = comparisons["left_model"].map(index).fillna(-1).to_numpy(dtype=np.intp)
-        left = (lay_left == np.minimum(a, b)).astype(np.int8) - (lay_left == np.maximum(a, b))
+    a, b = _renumbered(a, in_a, index), _renumbered(b, in_b, index)
+    _refuse_self(a == b, comparisons)
+    outcome = _outcomes(comparisons)
+    is_turned = a > b
+    one = np.zeros(len(a), dtype=np.int64)
+    side_of_a = one if pairs_only else _side_of_a(comparisons, index, a, b)
     return CodedVotes(
         models=tuple(models),
         first=np.minimum(a, b),
         second=np.maximum(a, b),
-        outcome=np.where(a > b, _TURNED[outcome], outcome),
-        prompt=pd.factorize(comparisons["prompt_id"])[0],
-        annotator=pd.factorize(comparisons["annotator_id"])[0],
-        left=left,
+        outcome=_ORIENTED.take(outcome + len(WINNERS) * is_turned.astype(np.int8)),
+        prompt=one if pairs_only else _clusters(comparisons, "prompt_id"),
+        annotator=one if pairs_only else _clusters(comparisons, "annotator_id"),
+        left=one.astype(np.int8) if pairs_only else np.where(is_turned, -side_of_a, side_of_a),
     )
 
 
-def orient(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons with model_a before model_b by name, the winner turned along.
+def _clusters(comparisons: pd.DataFrame, column: str) -> np.ndarray:
+    """Codes in the order of the names, so that what is drawn with a seed is free of row order."""
+    return _factorize(comparisons, column, sort=True)[0]
 
-    So that (x, y) and (y, x) are one pair; pairs of a study stand so already.
-    """
-    turned = comparisons["model_a"] > comparisons["model_b"]
-    oriented = comparisons.copy()
-    oriented.loc[turned, ["model_a", "model_b"]] = comparisons.loc[
-        turned, ["model_b", "model_a"]
-    ].to_numpy()
-    swap = {"model_a": "model_b", "model_b": "model_a"}
-    oriented.loc[turned, "winner"] = comparisons.loc[turned, "winner"].replace(swap)
-    return oriented
+
+def _factorize(
+    comparisons: pd.DataFrame, column: str, *, sort: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """A code per row and the texts that the codes stand for; TableError on an empty cell."""
+    codes, texts = pd.factorize(comparisons[column], sort=sort)
+    if (codes < 0).any():
+        row = int((codes < 0).argmax())
+        raise TableError(
+            f"comparisons: row {row + 1}, column {column}: an empty cell; allowed is a value; "
+            "correct the row"
+        )
+    return codes, np.asarray(texts, dtype=object)
+
+
+def _renumbered(codes: np.ndarray, texts: np.ndarray, index: dict[str, int]) -> np.ndarray:
+    """The codes of `index` in place of a column's own; -1 for what it does not know."""
+    return np.array([index.get(text, -1) for text in texts], dtype=np.int64).take(codes)
+
+
+def _refuse_self(alike: np.ndarray, comparisons: pd.DataFrame) -> None:
+    if alike.any():
+        row = int(alike.argmax())
+        raise TableError(
+            f'comparisons: row {row + 1}, column model_b: "{comparisons["model_b"].iloc[row]}" is '
+            "compared with itself; a comparison needs two models; correct the row"
+        )
+
+
+def _outcomes(comparisons: pd.DataFrame) -> np.ndarray:
+    codes, found = _factorize(comparisons, "winner")
+    unknown = [name for name in found if name not in WINNERS]
+    if unknown:
+        raise TableError(
+            f'comparisons: column winner: "{unknown[0]}"; allowed is one of {listed(WINNERS)}'
+            f"{nearest(str(unknown[0]), WINNERS)}; correct the row"
+        )
+    return np.array([WINNERS.index(name) for name in found], dtype=np.int8).take(codes)
+
+
+def _side_of_a(
+    comparisons: pd.DataFrame, index: dict[str, int], a: np.ndarray, b: np.ndarray
+) -> np.ndarray:
+    """1 where model_a's image lay left, -1 where model_b's did, 0 where nobody knows."""
+    if "left_model" not in comparisons.columns:
+        return np.zeros(len(a), dtype=np.int8)
+    codes, found = pd.factorize(comparisons["left_model"])
+    lay_left = np.array([*(index.get(name, -1) for name in found), -1], dtype=np.int64)[codes]
+    return (lay_left == a).astype(np.int8) - (lay_left == b)

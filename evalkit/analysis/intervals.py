@@ -4,15 +4,51 @@ Sources: Wilson 1927; Cameron, Gelbach & Miller 2011 (two-way clustering); Korn 
 (an interval for a proportion at its effective sample size).
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy import stats
 
-from evalkit.analysis.result import Result
-
-LEVEL = 0.95
+from evalkit.analysis.bootstrap import REPLICATES, bootstrap_share
+from evalkit.analysis.clusters import ClusterSums, ShareSums, share_sums
+from evalkit.analysis.result import LEVEL, Result, require_level
+from evalkit.analysis.significance import two_way_variance
+from evalkit.errors import EstimateError, listed
 
 TWO_WAY = "two-way (prompt x annotator) Wilson, effective n, t"
-UNANIMOUS = f"{TWO_WAY}; unanimous, so bounded as if one vote had gone the other way"
+UNANIMOUS = "unanimous, so bounded as if one vote had gone the other way"
+NO_VARIATION = "no variation between prompts or annotators"
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How an interval sees the votes: which clusters it needs, and the variance of the mean."""
+
+    method: str
+    clusters: Callable[[ShareSums], tuple[ClusterSums, ...]]
+    variance: Callable[[ShareSums], float]
+
+
+_WAYS = {
+    "two-way": _Way(TWO_WAY, lambda sums: (sums.prompts, sums.annotators), two_way_variance),
+    "wilson": _Way(
+        "Wilson, votes taken as independent",
+        lambda sums: (),
+        lambda sums: sums.share * (1 - sums.share) / sums.n,
+    ),
+    "by-prompt": _Way(
+        "Wilson by prompt, effective n, t; annotators taken as they are",
+        lambda sums: (sums.prompts,),
+        lambda sums: sums.prompts.corrected(sums.share) / sums.n**2,
+    ),
+    "by-annotator": _Way(
+        "Wilson by annotator, effective n, t; prompts taken as they are",
+        lambda sums: (sums.annotators,),
+        lambda sums: sums.annotators.corrected(sums.share) / sums.n**2,
+    ),
+}
+INTERVALS = (*_WAYS, "bootstrap")
 
 
 def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
@@ -26,89 +62,123 @@ def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def cluster_meat(scores: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
-    """Sum over clusters of s s' for the summed scores s of a cluster (k x k), and their number.
+def two_way_share(
+    points: np.ndarray, prompt: np.ndarray, annotator: np.ndarray, *, level: float = LEVEL
+) -> Result:
+    """The mean of `points` with the default interval of a win rate; see `share_from`."""
+    return share_from(share_sums(points, prompt, annotator), level=level)
 
-    `scores` is n x k; `codes` holds n cluster codes.
+
+def share(
+    points: np.ndarray,
+    prompt: np.ndarray,
+    annotator: np.ndarray,
+    interval: str = "two-way",
+    *,
+    level: float = LEVEL,
+    seed: int = 0,
+    replicates: int = REPLICATES,
+) -> Result:
+    """The mean of `points` (n values in [0, 1]) with one of the `INTERVALS`.
+
+    `prompt` and `annotator` are n cluster codes each. For all but "bootstrap" see `share_from`.
+    "bootstrap" draws prompts and annotators anew, `replicates` times with `seed`, and takes
+    quantiles: see `bootstrap.bootstrap_share`. Where `share_from` has no interval, neither has it;
+    a unanimous table has that of "two-way". EstimateError on another interval or level.
     """
-    _, inverse = np.unique(codes, return_inverse=True)
-    count = int(inverse.max()) + 1
-    sums = np.zeros((count, scores.shape[1]))
-    np.add.at(sums, inverse, scores)
-    return sums.T @ sums, count
+    sums = share_sums(points, prompt, annotator)
+    if interval != "bootstrap":
+        return share_from(sums, interval, level=level)
+    two_way = share_from(sums, level=level)
+    if not two_way.has_interval or sums.share in (0.0, 1.0):
+        return two_way
+    return bootstrap_share(points, prompt, annotator, level=level, seed=seed, replicates=replicates)
 
 
-def two_way_meat(
-    scores: np.ndarray, prompt: np.ndarray, annotator: np.ndarray, *, small_sample: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """The two-way clustered meat of n x k scores, and its floor: that of prompt-annotator cells.
+def share_from(sums: ShareSums, interval: str = "two-way", *, level: float = LEVEL) -> Result:
+    """The mean of points from their cluster sums, with any of the `INTERVALS` but the bootstrap.
 
-    Prompt part + annotator part - cell part, each times G / (G - 1) for its G clusters unless
-    `small_sample` is off. Needs at least two prompts and two annotators.
+    "two-way", the default: V is the two-way clustered variance (`significance.two_way_variance`),
+    effective n is min(n, p(1-p)/V), and the interval is Wilson's at effective n with the t quantile
+    on min(prompts, annotators) - 1 degrees of freedom. "by-prompt" and "by-annotator": the same
+    with the variance and freedom of one kind of clusters. "wilson": votes as independent, z.
+
+    The p-value tests p = 1/2 and agrees with the interval: it is under .05 exactly when the 95%
+    interval leaves out 1/2. A unanimous table has no variance to estimate: the bound and p-value of
+    a clustered interval are then those of the table with one vote turned, so that it is never less
+    sure than one with a dissent.
+
+    No votes give NaN with n = 0. There is no interval (NaN; `method` says so) with a single vote,
+    a single cluster of a kind that is needed, nothing but ties, or without variation.
+    EstimateError where `interval` is none of these, or `level` not within (0, 1).
     """
-    cell = prompt.astype(np.int64) * (int(annotator.max()) + 1) + annotator
-    parts = []
-    for codes in (prompt, annotator, cell):
-        meat, count = cluster_meat(scores, codes)
-        parts.append(meat * count / (count - 1) if small_sample else meat)
-    by_prompt, by_annotator, by_cell = parts
-    return by_prompt + by_annotator - by_cell, by_cell
+    require_level(level)
+    if interval not in _WAYS:
+        raise EstimateError(f"interval: found {interval}; allowed are {listed(_WAYS)}; correct it")
+    way = _WAYS[interval]
+    bare = Result(
+        sums.share, np.nan, np.nan, sums.n, "not estimated: no votes",
+        n_prompts=sums.prompts.count, n_annotators=sums.annotators.count,
+    )  # fmt: skip
+    if sums.n == 0:
+        return bare
+    if reason := _lacking(sums, way):
+        return replace(bare, method=f"no interval: {reason}")
+    if sums.share in (0.0, 1.0) and way.clusters(sums):
+        return _unanimous(sums, interval, level)
+    return _with_interval(bare, sums, way, level)
 
 
-def two_way_share(points: np.ndarray, prompt: np.ndarray, annotator: np.ndarray) -> Result:
-    """The mean of `points` (n values in [0, 1]) with the default interval of a win rate.
-
-    V is the two-way clustered variance floored at that of the cells; effective n is
-    min(n, p(1-p)/V); Wilson's interval at effective n with the t quantile on
-    min(prompts, annotators) - 1 degrees of freedom. The p-value tests p = 1/2 and agrees with the
-    interval: it is under .05 exactly when the 95% interval leaves out 1/2.
-    A unanimous table has no variance to estimate: its bound and p-value are those of the table with
-    one vote turned, so that it is never less sure than one with a dissent.
-    With one prompt or one annotator, or without variation between prompts and annotators, there is
-    no interval (NaN; `method` says so); n = 0 gives NaN.
-    """
-    n = len(points)
-    if n == 0:
-        return Result(np.nan, np.nan, np.nan, 0, "not estimated: no votes")
-    share = float(points.mean())
-    smaller = min(len(np.unique(prompt)), len(np.unique(annotator)))
-    if smaller < 2:
-        reason = "one annotator" if len(np.unique(annotator)) < 2 else "one prompt"
-        return Result(share, np.nan, np.nan, n, f"no interval: {reason}, at least two are needed")
-    if share in (0.0, 1.0):
-        return _unanimous(points, prompt, annotator)
-    residuals = (points - share)[:, None]
-    meat, floor = two_way_meat(residuals, prompt, annotator)
-    variance = max(float(meat[0, 0]), float(floor[0, 0])) / n**2
-    if variance == 0:
-        all_ties = bool((points == share).all())
-        reason = "every vote is a tie" if all_ties else "no variation between prompts or annotators"
-        return Result(share, np.nan, np.nan, n, f"no interval: {reason}")
-    effective = min(n, share * (1 - share) / variance)
-    low, high = wilson(share, effective, float(stats.t.ppf((1 + LEVEL) / 2, smaller - 1)))
-    statistic = abs(share - 0.5) * 2 * np.sqrt(effective)
-    p_value = float(2 * stats.t.sf(statistic, smaller - 1))
-    return Result(share, low, high, n, TWO_WAY, p_value)
+def _with_interval(bare: Result, sums: ShareSums, way: _Way, level: float) -> Result:
+    """The result with Wilson's interval at the effective number of votes, and its p-value."""
+    variance, clusters = way.variance(sums), way.clusters(sums)
+    if variance == 0 and clusters:
+        return replace(bare, method=f"no interval: {NO_VARIATION}")
+    effective = min(sums.n, sums.share * (1 - sums.share) / variance) if variance else sums.n
+    freedom = min((part.count - 1 for part in clusters), default=np.inf)
+    low, high = wilson(sums.share, effective, float(stats.t.ppf((1 + level) / 2, freedom)))
+    statistic = abs(sums.share - 0.5) * 2 * np.sqrt(effective)
+    return replace(
+        bare,
+        ci_low=low,
+        ci_high=high,
+        method=way.method,
+        p_value=float(2 * stats.t.sf(statistic, freedom)),
+        n_effective=float(effective),
+    )
 
 
-def _unanimous(points: np.ndarray, prompt: np.ndarray, annotator: np.ndarray) -> Result:
+def _lacking(sums: ShareSums, way: _Way) -> str:
+    """Why there is no interval; empty where there is one."""
+    if sums.n == 1:
+        return "a single vote"
+    for part in way.clusters(sums):
+        if part.count < 2:
+            kind = "prompt" if part is sums.prompts else "annotator"
+            return f"one {kind}, at least two are needed"
+    if 0 < sums.share < 1 and sums.cells.meat(sums.share) == 0:
+        all_ties = sums.share == 0.5 and sums.cells.count == sums.n
+        return "every vote is a tie" if all_ties else NO_VARIATION
+    return ""
+
+
+def _unanimous(sums: ShareSums, interval: str, level: float) -> Result:
     """The result of a table of n > 1 votes that all went one way."""
-    by_annotator, by_prompt = np.bincount(annotator)[annotator], np.bincount(prompt)[prompt]
-    turned = points.copy()
-    heaviest = np.lexsort((by_prompt, by_annotator))[-1]  # the dissent that would weigh most
-    turned[heaviest] = 1 - turned[heaviest]
-    near = two_way_share(turned, prompt, annotator)
-    share = float(points[0])
-    low, high = (near.ci_low, 1.0) if share == 1 else (0.0, near.ci_high)
-    return Result(share, low, high, len(points), UNANIMOUS, near.p_value)
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Holm's step-down adjusted p-values (1979); NaN stays NaN and does not count in the family."""
-    p_values = np.asarray(p_values, dtype=float)
-    adjusted = np.full(p_values.shape, np.nan)
-    known = np.flatnonzero(~np.isnan(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    factors = len(order) - np.arange(len(order))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(p_values[order] * factors))
-    return adjusted
+    own, asked, cell = sums.heaviest
+    dissent = ShareSums(
+        n=sums.n,
+        total=1.0,
+        prompts=sums.prompts.with_one_won(asked),
+        annotators=sums.annotators.with_one_won(own),
+        cells=sums.cells.with_one_won(cell),
+        heaviest=sums.heaviest,
+    )
+    near = share_from(dissent, interval, level=level)
+    bounds = (0.0, near.ci_high) if sums.share == 0 else (1 - near.ci_high, 1.0)
+    return replace(
+        near,
+        estimate=sums.share,
+        ci_low=bounds[0],
+        ci_high=bounds[1],
+        method=f"{near.method}; {UNANIMOUS}",
+    )

@@ -1,125 +1,192 @@
-"""Ratings per question: Bradley-Terry log-odds with clustered intervals, and rank ranges."""
+"""Ratings per question: log-odds with clustered intervals, on the Elo scale too, and ranks."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from evalkit import tables
-from evalkit.analysis.bradley_terry import BradleyTerry, fit
 from evalkit.analysis.coding import CodedVotes, encode
-from evalkit.analysis.intervals import LEVEL
-from evalkit.analysis.win_rates import TIE_RULE, main_only
-from evalkit.errors import EstimateError
+from evalkit.analysis.intervals import require_level
+from evalkit.analysis.paired_models import Fit, fit, require_prior
+from evalkit.analysis.ranks import METHOD as RANK_METHOD
+from evalkit.analysis.ranks import NOTHING, ranks
+from evalkit.analysis.result import LEVEL
+from evalkit.analysis.ties import RULES
+from evalkit.analysis.win_rates import main_only
+from evalkit.errors import EstimateError, listed
 
-METHOD = f"Bradley-Terry, two-way (prompt x annotator) sandwich, t; {TIE_RULE}"
+TIES = {
+    "half": RULES["half"],
+    "drop": RULES["drop"],
+    "model": "ties and both_bad as an outcome of their own",
+}
+TIE_COLUMNS = {"half": (), "drop": (), "model": ("tie_parameter",)}
+POSITION_COLUMNS = ("position_effect", "position_low", "position_high")
+MODEL_OF = {"half": "bradley-terry", "drop": "bradley-terry", "model": "davidson"}
 ELO_PER_LOG_ODDS = 400 / np.log(10)
+ELO_START = 1000
+NUMBERS = (
+    "rating", "se", "ci_low", "ci_high", "elo", "elo_low", "elo_high", "rank_low", "rank_high",
+)  # fmt: skip
 
 
-def ratings(comparisons: pd.DataFrame) -> pd.DataFrame:
+def ratings(
+    comparisons: pd.DataFrame,
+    *,
+    ties: str = "half",
+    position: bool = False,
+    prior: float | None = None,
+    level: float = LEVEL,
+) -> pd.DataFrame:
     """One row per question and model (`tables.RATINGS`), best first within a question.
 
-    `rating` is a log-odds with mean zero over the models, `elo` = 1000 + rating * 400 / ln 10, the
-    interval is of `rating`. `rank_low`..`rank_high` are the ranks that pairwise differences,
-    Bonferroni-corrected over the pairs, leave open. `n` counts the model's comparisons. Where no
-    finite ratings exist the numbers are NaN, `converged` is false and `method` says why.
+    `rating` is a log-odds with mean zero over the models, `se` its standard error, `elo` =
+    1000 + rating * 400 / ln 10; both have intervals at `level`. `rank_low`..`rank_high` are the
+    ranks that simultaneous comparisons leave open, and `tied_for_first` says that no model was
+    shown to be better (`ranks.ranks`). `n` counts the model's comparisons.
+
+    `ties` is "half" (Bradley-Terry, ties and both_bad half), "drop" (Bradley-Terry without them)
+    or "model" (Davidson; column tie_parameter is its nu). With `position` an effect of the side is
+    fitted (columns position_effect, position_low, position_high: a log-odds for the left image).
+    `prior` is the standard deviation of a normal prior on the log-odds; none by default.
+
+    Where no finite ratings exist the numbers are NaN, `converged` is false and `method` says why;
+    so with an interval that cannot be estimated. Only comparisons of kind main count, where kinds
+    are given, and none that is excluded. No comparisons give an empty table. EstimateError on an
+    unknown rule for ties, a prior that is no standard deviation and a level that is no share.
+
+    Sources: Bradley & Terry 1952; Davidson 1970; Cameron, Gelbach & Miller 2011 (covariance).
     """
+    if ties not in TIES:
+        raise EstimateError(f"ties: found {ties}; allowed are {listed(TIES)}; correct it")
+    require_prior(prior)
+    require_level(level)
     comparisons = main_only(comparisons)
     rows = []
     for question_id, asked in comparisons.groupby("question_id", sort=True):
-        rows += [{"question_id": question_id, **row} for row in _rate(encode(asked))]
+        votes = encode(asked)
+        if ties == "drop":
+            votes = votes.take(votes.is_decided)
+        rated = _rate(votes, ties, position, prior, level)
+        rows += [{"question_id": question_id, **row} for row in rated]
     frame = pd.DataFrame(rows) if rows else tables.RATINGS.empty()
+    for column in (*TIE_COLUMNS[ties], *(POSITION_COLUMNS if position else ())):
+        if column not in frame:  # of questions none of which could be rated
+            frame[column] = np.nan
     return tables.check(frame, tables.RATINGS, "ratings")
 
 
-def _rate(votes: CodedVotes) -> list[dict[str, object]]:
-    counts = np.bincount(np.concatenate([votes.first, votes.second]), minlength=len(votes.models))
-    try:
-        fitted = fit(votes)
-    except EstimateError as error:
-        return [
-            _unrated(name, int(n), str(error)) for name, n in zip(votes.models, counts, strict=True)
-        ]
-    freedom = [_freedom(votes, model) for model in range(len(votes.models))]
-    ranks = _rank_ranges(fitted, freedom)
+@dataclass(frozen=True)
+class Compared:
+    """How many votes each of k models was compared in, on how many prompts, by how many people."""
+
+    votes: np.ndarray
+    prompts: np.ndarray
+    annotators: np.ndarray
+
+    @property
+    def freedom(self) -> np.ndarray:
+        """Degrees of freedom of each model's rating: its smaller number of clusters, less one."""
+        return np.minimum(self.prompts, self.annotators) - 1
+
+
+def rating_rows(
+    fitted: Fit, compared: Compared, *, ties: str = "half", level: float = LEVEL
+) -> list[dict[str, Any]]:
+    """The rows of one fit without their question, best first."""
+    size = len(fitted.models)
+    left_open = ranks(fitted, compared.freedom, level=level)
+    shared = _shared_columns(fitted, ties, level)
     rows = []
     for model in np.argsort(-fitted.strengths, kind="stable"):
-        rating = float(fitted.strengths[model])
-        half = _half_width(fitted, _centred(model, len(counts)), freedom[model], 1 - LEVEL)
+        rating, freedom = float(fitted.strengths[model]), int(compared.freedom[model])
+        error = _error(fitted, np.eye(size)[model] - 1 / size, freedom)
+        half = _quantile(freedom, level) * error
+        bounds = (rating - half, rating + half)
+        elo = [ELO_START + ELO_PER_LOG_ODDS * value for value in (rating, *bounds)]
+        known = not np.isnan(error)
+        rank = (left_open.low[model], left_open.high[model]) if known else (np.nan, np.nan)
+        clauses = [fitted.method, TIES[ties]]
+        clauses = [*clauses, RANK_METHOD] if known else [_no_interval(compared, model), *clauses]
         rows.append(
             {
-                "model": votes.models[model],
-                "rating": rating,
-                "ci_low": rating - half,
-                "ci_high": rating + half,
-                "elo": 1000 + rating * ELO_PER_LOG_ODDS,
-                "rank_low": ranks[model][0],
-                "rank_high": ranks[model][1],
-                "n": int(counts[model]),
-                "method": METHOD
-                if np.isfinite(half)
-                else f"{METHOD}; {_no_interval(votes, model)}",
-                "converged": True,
+                "model": fitted.models[model],
+                **dict(zip(NUMBERS, (rating, error, *bounds, *elo, *rank), strict=True)),
+                **shared,
+                "tied_for_first": bool(left_open.tied_for_first[model]) if known else None,
+                "n": int(compared.votes[model]),
+                "method": "; ".join(clauses),
+                "converged": fitted.converged,
             }
         )
     return rows
 
 
-def _of_model(votes: CodedVotes, model: int) -> CodedVotes:
-    return votes.take((votes.first == model) | (votes.second == model))
+def unrated_rows(
+    models: tuple[str, ...], counts: np.ndarray, reason: str, *, ties: str = "half"
+) -> list[dict[str, Any]]:
+    """The rows of models that have no rating, for a reason; `counts` are each one's votes."""
+    unknown = {**dict.fromkeys(NUMBERS, np.nan), "tied_for_first": None}
+    method = f"{reason}; {TIES[ties]}"
+    return [
+        {"model": model, **unknown, "n": int(n), "method": method, "converged": False}
+        for model, n in zip(models, counts, strict=True)
+    ]
 
 
-def _freedom(votes: CodedVotes, model: int) -> int:
-    """Degrees of freedom of one model's rating: the smaller of its two cluster counts, less 1."""
-    own = _of_model(votes, model)
-    return min(own.n_prompts, own.n_annotators) - 1
+def _rate(
+    votes: CodedVotes, ties: str, position: bool, prior: float | None, level: float
+) -> list[dict[str, Any]]:
+    compared = _compared(votes)
+    try:
+        fitted = fit(votes, MODEL_OF[ties], position, prior)
+    except EstimateError as error:
+        return unrated_rows(votes.models, compared.votes, str(error), ties=ties)
+    return rating_rows(fitted, compared, ties=ties, level=level)
 
 
-def _unrated(model: str, n: int, reason: str) -> dict[str, object]:
-    numbers = ("rating", "ci_low", "ci_high", "elo", "rank_low", "rank_high")
-    unknown = dict.fromkeys(numbers, np.nan)
-    return {"model": model, **unknown, "n": n, "method": reason, "converged": False}
+def _compared(votes: CodedVotes) -> Compared:
+    size = len(votes.models)
+    counts = np.bincount(votes.first, minlength=size) + np.bincount(votes.second, minlength=size)
+    return Compared(counts, *(_clusters(votes, codes) for codes in (votes.prompt, votes.annotator)))
 
 
-def _no_interval(votes: CodedVotes, model: int) -> str:
-    own = _of_model(votes, model)
-    if own.n_annotators < 2:
+def _clusters(votes: CodedVotes, codes: np.ndarray) -> np.ndarray:
+    """In how many different clusters each model was compared."""
+    size = len(votes.models)
+    rows, count = codes.astype(np.int64) * size, (int(codes.max(initial=-1)) + 1) * size
+    seen = np.bincount(rows + votes.first, minlength=count)
+    seen += np.bincount(rows + votes.second, minlength=count)
+    return (seen.reshape(-1, size) > 0).sum(axis=0)
+
+
+def _no_interval(compared: Compared, model: int) -> str:
+    if compared.annotators[model] < 2:
         return "no interval: one annotator, two are needed"
-    if own.n_prompts < 2:
+    if compared.prompts[model] < 2:
         return "no interval: one prompt, two are needed"
     return "no interval: the votes show no variation"
 
 
-def _centred(model: int, size: int) -> np.ndarray:
-    """The contrast of one model against the mean of all."""
-    contrast = np.full(size, -1 / size)
-    contrast[model] += 1
-    return contrast
-
-
-def _half_width(fitted: BradleyTerry, contrast: np.ndarray, freedom: int, alpha: float) -> float:
-    if freedom < 1:
-        return float("nan")
+def _error(fitted: Fit, contrast: np.ndarray, freedom: int) -> float:
+    """Standard error of a contrast; NaN without freedom, or where nothing varied."""
     variance = fitted.variance(contrast)
-    if not variance > 1e-20:  # zero but for rounding: nothing varied, so nothing is known
-        return float("nan")
-    return float(stats.t.ppf(1 - alpha / 2, freedom) * np.sqrt(variance))
+    return float(np.sqrt(variance)) if freedom >= 1 and variance > NOTHING else float("nan")
 
 
-def _rank_ranges(fitted: BradleyTerry, freedom: list[int]) -> list[tuple[float, float]]:
-    """Lowest and highest rank of each model that the pairwise differences leave open."""
-    size = len(fitted.models)
-    pairs = size * (size - 1) / 2
-    better = np.zeros((size, size), dtype=bool)
-    for i in range(size):
-        for j in range(size):
-            if i == j:
-                continue
-            contrast = np.zeros(size)
-            contrast[i], contrast[j] = 1, -1
-            smaller = min(freedom[i], freedom[j])
-            half = _half_width(fitted, contrast, smaller, (1 - LEVEL) / pairs)
-            if np.isnan(half):
-                return [(np.nan, np.nan)] * size
-            better[i, j] = fitted.strengths[i] - fitted.strengths[j] > half
-    above, below = better.sum(axis=0), better.sum(axis=1)
-    return [(1.0 + above[i], float(size - below[i])) for i in range(size)]
+def _quantile(freedom: int, level: float) -> float:
+    return float(stats.t.ppf((1 + level) / 2, freedom)) if freedom >= 1 else float("nan")
+
+
+def _shared_columns(fitted: Fit, ties: str, level: float) -> dict[str, float]:
+    """What all models of a fit have in common: tie parameter and position effect, where fitted."""
+    columns = dict.fromkeys(TIE_COLUMNS[ties], fitted.tie_parameter)
+    if not np.isnan(fitted.position_effect):
+        freedom = min(fitted.n_prompts, fitted.n_annotators) - 1
+        half = _quantile(freedom, level) * fitted.position_se
+        effect = fitted.position_effect
+        columns |= dict(zip(POSITION_COLUMNS, (effect, effect - half, effect + half), strict=True))
+    return columns

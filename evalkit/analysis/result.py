@@ -4,6 +4,16 @@ from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any
 
+from evalkit.errors import EstimateError
+
+LEVEL = 0.95  # of intervals, where no other is asked for
+
+
+def require_level(level: float) -> None:
+    """EstimateError unless the level lies within (0, 1)."""
+    if not 0 < level < 1:
+        raise EstimateError(f"level: found {level}; allowed is a number between 0 and 1")
+
 
 @dataclass(frozen=True)
 class Result:

@@ -5,25 +5,30 @@ from typing import Any
 import pandas as pd
 
 from evalkit.analysis.coding import encode
+from evalkit.analysis.exclusions import NO_RULE
 from evalkit.analysis.intervals import two_way_share
 from evalkit.analysis.win_rates import main_only
 
 
-def summary(comparisons: pd.DataFrame, attention: pd.DataFrame) -> dict[str, Any]:
+def summary(
+    comparisons: pd.DataFrame, attention: pd.DataFrame, rules: str = NO_RULE
+) -> dict[str, Any]:
     """Counts and shares of one study, ready for JSON (undefined shares are None).
 
-    `attention` has one row per answered check, with a flag `passed`. The left share counts ties and
-    both_bad half, and comes with its two-way interval.
+    `attention` has one row per answered check, with a flag `passed`; `rules` says in words whose
+    votes do not count. The left share is of the votes that count, ties and both_bad half, and comes
+    with its two-way interval.
     """
+    votes = comparisons[comparisons["kind"] == "main"]
     main = main_only(comparisons)
     received = len(comparisons) + len(attention)
     return {
         "votes_received": received,
-        "votes_main": len(main),
+        "votes_main": len(votes),
         "votes_repeat": int((comparisons["kind"] == "repeat").sum()),
         "votes_attention": len(attention),
-        "votes_excluded": 0,
-        "exclusion_rule": "none: every main vote counts; repeats and attention checks do not",
+        "votes_excluded": len(votes) - len(main),
+        "exclusion_rule": rules,
         "annotators": int(comparisons["annotator_id"].nunique()),
         "prompts": int(comparisons["prompt_id"].nunique()),
         "attention": _attention(attention),

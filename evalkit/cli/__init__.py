@@ -7,7 +7,9 @@ from evalkit.cli.app import app
 from evalkit.errors import EvalkitError
 
 # Each adds its commands to the app; `evalkit --help` lists them in this order.
-from evalkit.cli import study, images, check, session, coordinator, store, results, demo  # isort: skip
+from evalkit.cli import (  # isort: skip
+    study, images, plan, check, session, coordinator, simulate, store, results, demo,
+)  # fmt: skip
 
 # Libraries are imported inside the commands: `evalkit --help` must answer at once.
 
@@ -18,8 +20,10 @@ __all__ = [
     "demo",
     "images",
     "main",
+    "plan",
     "results",
     "session",
+    "simulate",
     "store",
     "study",
 ]

@@ -9,7 +9,7 @@ from evalkit.cli.app import StudyPath, app, now
 from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
-    from evalkit.study_folder import StudyFolder
+    from evalkit.result_tables import Analysis
 
 
 @app.command()
@@ -41,42 +41,77 @@ Early = Annotated[
 
 @app.command()
 def analyze(
-    path: Annotated[Path, typer.Argument(metavar="STUDY|FILE.csv", help="Study folder or votes.")],
-    out: Annotated[Path | None, typer.Option(help="Where the tables of a FILE.csv go.")] = None,
+    path: Annotated[Path, typer.Argument(metavar="STUDY|FILE", help="Study folder or vote file.")],
+    out: Annotated[Path | None, typer.Option(help="Where the tables of a FILE go.")] = None,
+    by: Annotated[str | None, typer.Option(help="Win rates per value too: category, ...")] = None,
+    ties: Annotated[str, typer.Option(help="half, drop, or model (in ratings).")] = "half",
+    interval: Annotated[
+        str, typer.Option(help="two-way, wilson, by-prompt, by-annotator or bootstrap.")
+    ] = "two-way",
+    form: Annotated[
+        str | None, typer.Option("--format", help="Of a FILE: evalkit, arena or pickapic.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
+    out_of_core: Annotated[
+        bool, typer.Option("--out-of-core", help="Count a .parquet FILE on the disk.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="All tables as one JSON object.")] = False,
     early: Early = False,
 ) -> None:
-    """Estimate win rates and ratings from a study's votes, or from votes collected elsewhere."""
-    from evalkit.result_tables import analyze_file, analyze_study
-    from evalkit.study_folder import open_study
-    from evalkit.wording import win_rate_lines
+    """Estimate win rates and ratings from a study's votes, or from votes collected elsewhere.
 
-    if path.suffix in (".csv", ".tsv"):
+    A FILE is CSV, TSV, Parquet or JSONL.
+    """
+    from evalkit.result_tables import Options
+    from evalkit.vote_files import ENDINGS
+
+    options = Options(ties=ties, interval=interval, by=by, seed=seed)
+    if path.suffix in ENDINGS or path.is_file():
         if out is None:
             raise EvalkitError(f"analyze: {path} needs a folder for its tables; add --out DIR")
-        if early:
-            raise EvalkitError(
-                f"analyze: --early is for studies, whose planned votes are known; {path} is a "
-                "vote file; leave it out"
-            )
-        results = analyze_file(path, out)
+        from evalkit.result_tables import analyze_file
+
+        _refuse_beside("a vote file", path, {"--early": early})
+        analysis = analyze_file(path, out, options, format=form, out_of_core=out_of_core)
     else:
-        if out is not None:
-            raise EvalkitError(
-                f"analyze: --out is for vote files; the tables of {path} go into it; leave it out"
-            )
+        from evalkit.result_tables import analyze_study
+        from evalkit.study_folder import open_study
+
+        beside = {"--out": out is not None, "--format": form, "--out-of-core": out_of_core}
+        _refuse_beside("a study", path, beside)
         folder = open_study(path)
         out = folder.analysis
-        results = analyze_study(folder, early_at=now() if early else None)
-        _say_if_early(folder)
-    print("\n".join(win_rate_lines(results["win_rates"])))
+        analysis = analyze_study(folder, now() if early else None, options)
+    _print_analysis(analysis, out, as_json)
+
+
+def _refuse_beside(kind: str, path: Path, options: dict[str, object]) -> None:
+    """EvalkitError on an option that means nothing for a vote file, or for a study."""
+    why = {
+        "--early": "it is about planned votes",
+        "--out": "its tables go into its own folder",
+        "--format": "it has its votes in a database",
+        "--out-of-core": "it has its votes in a database",
+    }
+    for option, given in options.items():
+        if given:
+            raise EvalkitError(
+                f"analyze: {option} with {kind} ({path}): {why[option]}; leave it out"
+            )
+
+
+def _print_analysis(analysis: "Analysis", out: Path, as_json: bool) -> None:
+    import json
+
+    from evalkit.wording import analysis_lines
+
+    if as_json:
+        print(json.dumps(analysis.as_json(), indent=2, ensure_ascii=False))
+        return
+    if analysis.banner:
+        print(analysis.banner)
+    print("\n".join(analysis_lines(analysis.results, analysis.summary)))
     print(f"Tables in {out}")
-
-
-def _say_if_early(folder: "StudyFolder") -> None:
-    from evalkit.report import analysed_votes
-
-    if banner := analysed_votes(folder).banner:
-        print(banner)
 
 
 @app.command()

@@ -43,7 +43,7 @@ def serve(
     ] = 1,
 ) -> None:
     """Start the app in which annotators vote; stop it with Ctrl-C."""
-    from evalkit.collection import open_collection
+    from evalkit.collection import open_for_people
     from evalkit.leaks import refuse_leaks
     from evalkit.study_folder import open_study
     from study_app.workers import serve
@@ -55,7 +55,7 @@ def serve(
                 'pip install "evalkit[app]"'
             )
     folder = open_study(path)
-    open_collection(folder, now=now()).close()
+    open_for_people(folder, now=now()).close()
     refuse_leaks(folder, now=now(), say=_tell)
     serve(
         folder.store_address,

@@ -29,6 +29,8 @@ def status_page(name: str, root: Path, overview: Overview, flagged: dict[str, st
 def _title(name: str, overview: Overview) -> Text:
     title = Text(name, style="bold")
     title.append(f"  {_clock(overview.at)} UTC", style="dim")
+    if overview.vote_source:
+        title.append(f"  {overview.vote_source}", style="bold red")
     if overview.paused:
         since, reason = _clock(overview.paused["at"]), overview.paused["reason"]
         title.append(f"  paused since {since}: {reason}", style="bold yellow")

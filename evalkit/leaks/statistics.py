@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from evalkit.analysis.intervals import holm
+from evalkit.analysis.significance import holm
 
 # With ten tells of three models: eight images of each are enough to see a complete order; an AUC of
 # 0.85 is seen in 90 % of studies with 20 images of each, one of 0.75 in 98 % of those with 60.

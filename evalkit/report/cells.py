@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from evalkit.report.figures import compiled_models, rank_range, seconds_words
+from evalkit.wording import decision_words
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
@@ -69,6 +70,25 @@ def win_rate_sheet(win_rates: pd.DataFrame, stamp: str) -> Sheet:
     return _sheet("Win rates", cells, win_rates, notes, 3, stamp)
 
 
+def anytime_sheet(anytime: pd.DataFrame, stamp: str) -> Sheet:
+    """Every row of `tables.ANYTIME`."""
+    cells: dict[str, Cell] = {
+        "Question": lambda row: row["question_id"],
+        "A": lambda row: row["model_a"],
+        "B": lambda row: row["model_b"],
+        "A wins": lambda row: percent(row["win_rate_a"], "no votes"),
+        "anytime interval": lambda row: _interval(row, percent),
+        "decision": lambda row: decision_words(row),
+        "n": lambda row: _count(row["n"]),
+        "prompts": lambda row: _count(row["n_prompts"]),
+        "annotators": lambda row: _count(row["n_annotators"]),
+        "p": lambda row: p_value(row["p_value"]),
+        "p (Holm)": lambda row: p_value(row["p_holm"]),
+    }
+    notes = [f"{word}." for name in ("warning", "method") for word in sorted(set(anytime[name]))]
+    return _sheet("Win rates at any time", cells, anytime, notes, 3, stamp)
+
+
 def rating_sheet(ratings: pd.DataFrame, stamp: str) -> Sheet:
     """Every row of `tables.RATINGS`."""
     cells: dict[str, Cell] = {
@@ -86,6 +106,37 @@ def rating_sheet(ratings: pd.DataFrame, stamp: str) -> Sheet:
         *(f"Method: {method}." for method in sorted(set(ratings["method"]))),
     ]
     return _sheet("Ratings", cells, ratings, notes, 2, stamp)
+
+
+def exclusion_sheet(exclusions: pd.DataFrame, stamp: str) -> Sheet:
+    """Every row of `tables.EXCLUSIONS`."""
+    cells: dict[str, Cell] = {
+        "Rule": lambda row: row["rule"],
+        "limit": lambda row: (
+            _data(row["limit"], f"{row['limit']:g}") if pd.notna(row["limit"]) else ""
+        ),
+        "annotators": lambda row: _count(row["n_annotators"]),
+        "main votes": lambda row: _count(row["n_votes"]),
+    }
+    return _sheet("Votes that do not count", cells, exclusions, [], 1, stamp)
+
+
+def sensitivity_sheet(sensitivity: pd.DataFrame, stamp: str) -> Sheet:
+    """The win rates of `tables.SENSITIVITY`: as above, and of every main vote."""
+    cells: dict[str, Cell] = {
+        "Question": lambda row: row["question_id"],
+        "A": lambda row: row["model_a"],
+        "B": lambda row: row["model_b"],
+        "A wins": lambda row: percent(row["estimate"]),
+        "95% interval": lambda row: _bounds(row, "ci_low", "ci_high"),
+        "n": lambda row: _count(row["n"]),
+        "A wins, of every vote": lambda row: percent(row["estimate_all"]),
+        "95% interval, of every vote": lambda row: _bounds(row, "ci_low_all", "ci_high_all"),
+        "n, of every vote": lambda row: _count(row["n_all"]),
+    }
+    rows = sensitivity[sensitivity["measure"] == "win_rate_a"]
+    notes = ["Ratings and left share are in tables/sensitivity.csv."]
+    return _sheet("With and without the exclusions", cells, rows, notes, 3, stamp)
 
 
 def score_sheet(scores: pd.DataFrame, stamp: str) -> Sheet:
@@ -143,6 +194,12 @@ def _interval(row: Row, form: Callable[[float], Markup]) -> Markup:
     if pd.isna(row["ci_low"]) or pd.isna(row["ci_high"]):
         return _missing(_reason(row))
     return _range(row["ci_low"], row["ci_high"], form)
+
+
+def _bounds(row: Row, low: str, high: str) -> Markup:
+    if pd.isna(row[low]) or pd.isna(row[high]):
+        return _missing()
+    return _range(row[low], row[high], percent)
 
 
 def _range(low: float, high: float, form: Callable[[float], Markup]) -> Markup:

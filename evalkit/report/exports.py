@@ -8,14 +8,17 @@ from evalkit.files import write_bytes
 from evalkit.report.results import Results
 from evalkit.report.vector import pdf
 
-TABLES = ("win_rates", "ratings", "comparisons", "scores", "speed")
+TABLES = (
+    "win_rates", "win_rates_by_*", "anytime", "tie_rules", "sides", "ratings", "stability", "elo", "agreement",
+    "annotators", "exclusions", "sensitivity", "comparisons", "scores", "speed",
+)  # fmt: skip
 
 
 def write_tables(results: Results) -> list[str]:
     """Copy the result tables and scores into report/tables; gives their paths from the page."""
     target = results.folder.report / "tables"
     sources = [
-        *(results.folder.analysis / f"{name}.csv" for name in TABLES),
+        *(path for name in TABLES for path in sorted(results.folder.analysis.glob(f"{name}.csv"))),
         results.folder.analysis / "summary.json",
         *sorted(results.folder.scores.glob("*.csv")),
     ]

@@ -18,7 +18,7 @@ from evalkit.report.results import Results, read_results
 from evalkit.report.vector import svg
 from evalkit.study_folder import StudyFolder
 from evalkit.study_sections import Question
-from evalkit.wording import counted, win_rate_sentence
+from evalkit.wording import counted, exclusion_sentence, win_rate_sentence
 
 _FOLDER = Path(__file__).parent
 
@@ -76,6 +76,7 @@ def render(content: dict[str, Any]) -> str:
 
 
 def _content(results: Results, now: str) -> dict[str, Any]:
+    simulated = tables.SIMULATED if results.simulated else ""  # these hold at every look
     return {
         "results": results,
         "study": results.study,
@@ -85,6 +86,7 @@ def _content(results: Results, now: str) -> dict[str, Any]:
         "simulated_words": tables.SIMULATED,
         "simulation": simulation(results),
         "answers": [_answer(results, question.id) for question in results.study.questions],
+        "excluded": _excluded(results),
         "not_shown": _not_shown(results),
         "drawings": {
             "win_rates": [_win_rates(results, name) for name in results.question_ids],
@@ -94,6 +96,9 @@ def _content(results: Results, now: str) -> dict[str, Any]:
         },
         "sheets": {
             "win_rates": cells.win_rate_sheet(results.win_rates, results.stamp),
+            "anytime": cells.anytime_sheet(results.anytime, simulated),
+            "exclusions": cells.exclusion_sheet(results.exclusions, results.stamp),
+            "sensitivity": cells.sensitivity_sheet(results.sensitivity, results.stamp),
             "ratings": cells.rating_sheet(results.ratings, results.stamp),
             "scores": cells.score_sheet(results.mean_scores, results.stamp_beside),
             "speed": cells.speed_sheet(results.speed, results.stamp_beside),
@@ -130,6 +135,11 @@ def _simulated(results: Results) -> str:
         f"{share} comparisons behind this page (repeats included) were made by simulated "
         "annotators, not by people: they show that the chain works, not what people prefer."
     )
+
+
+def _excluded(results: Results) -> str:
+    """How many main votes do not count, by which rules, in words; empty where all do."""
+    return exclusion_sentence(results.summary) if results.summary["votes_excluded"] else ""
 
 
 def _not_shown(results: Results) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit import tables
+from evalkit.analysis.exclusions import counted
 from evalkit.early_looks import PlannedVotes, require_planned
 from evalkit.errors import StudyError
 from evalkit.files import read_bytes
@@ -16,15 +17,20 @@ from evalkit.lock import require_unchanged
 from evalkit.study import Study
 from evalkit.study_folder import StudyFolder
 
-_EARLY = "EARLY LOOK"
-
 
 @dataclass(frozen=True)
 class Results:
-    """The tables and files of one analysed study; files that may be absent are empty."""
+    """The tables and files of one analysed study; files that may be absent are empty.
+
+    `comparisons` are the votes that count; `exclusions` and `sensitivity` say what does not, and
+    what the results are with it.
+    """
 
     folder: StudyFolder
     comparisons: pd.DataFrame
+    exclusions: pd.DataFrame
+    sensitivity: pd.DataFrame
+    anytime: pd.DataFrame
     win_rates: pd.DataFrame
     ratings: pd.DataFrame
     mean_scores: pd.DataFrame
@@ -51,9 +57,9 @@ class Results:
 
     @property
     def stamp(self) -> str:
-        """What stands on all figures and tables of votes: SIMULATED VOTES, EARLY LOOK, nothing."""
-        words = ((tables.SIMULATED, self.simulated), (_EARLY, self.planned_votes.banner))
-        return ", ".join(word for word, holds in words if holds)
+        """What stands on figures and tables of votes: SIMULATED VOTES, EARLY LOOK, nothing."""
+        words = (tables.SIMULATED if self.simulated else "", self.planned_votes.stamp)
+        return ", ".join(word for word in words if word)
 
     @property
     def stamp_beside(self) -> str:
@@ -85,7 +91,10 @@ def read_results(folder: StudyFolder, early: bool = False) -> Results:
         require_planned(planned_votes, folder.root, folder.analysis)
     return Results(
         folder=folder,
-        comparisons=_analysed(folder, "comparisons", tables.COMPARISONS),
+        comparisons=counted(_analysed(folder, "comparisons", tables.COMPARISONS)),
+        exclusions=_if_there(folder, "exclusions", tables.EXCLUSIONS),
+        sensitivity=_if_there(folder, "sensitivity", tables.SENSITIVITY),
+        anytime=_if_there(folder, "anytime", tables.ANYTIME),
         win_rates=win_rates,
         ratings=_by_question(folder, "ratings", tables.RATINGS),
         mean_scores=_analysed(folder, "scores", tables.MEAN_SCORES),
@@ -103,13 +112,15 @@ def read_results(folder: StudyFolder, early: bool = False) -> Results:
 
 def analysed_votes(folder: StudyFolder) -> PlannedVotes:
     """How many votes were given and planned at the last analysis; StudyError before it."""
-    counts = _json(folder.analysis / "summary.json").get("planned_votes")
+    summary = _json(folder.analysis / "summary.json")
+    counts = summary.get("planned_votes")
     if counts is None:
         raise StudyError(
             f"{folder.root}: analysis/summary.json does not say how many votes were planned; run: "
             f"evalkit analyze {folder.root}"
         )
-    return PlannedVotes(counts["given"], counts["planned"])
+    rule = summary.get("stopping", {}).get("rule", "planned")
+    return PlannedVotes(counts["given"], counts["planned"], rule)
 
 
 def _analysed(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFrame:
@@ -120,6 +131,11 @@ def _analysed(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFra
             f"evalkit analyze {folder.root}"
         )
     return tables.read(path, table)
+
+
+def _if_there(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFrame:
+    exists = (folder.analysis / f"{name}.csv").is_file()
+    return _analysed(folder, name, table) if exists else table.empty()
 
 
 def _by_question(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFrame:

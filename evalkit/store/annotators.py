@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from evalkit.errors import StoreError
 from evalkit.store import schema
+from evalkit.store.refusals import StudyFullError
+from evalkit.tables import SIMULATED
 
 _WHO = schema.annotators.c
 WINDOW = ("viewport_width", "viewport_height", "screen_width", "screen_height", "pixel_ratio")
@@ -48,6 +50,12 @@ _BY_SECRET = sa.select(*_COLUMNS).where(
     schema.logins.c.annotator_id == _WHO.annotator_id,
     schema.logins.c.secret_sha256 == sa.bindparam("key"),
 )
+_SIMULATED = sa.select(_WHO.annotator_id).where(_WHO.simulated.is_(True)).limit(1)
+_TAKING_PART = (
+    sa.select(_WHO.annotator_id)
+    .where(_WHO.simulated.is_(False), _WHO.consented_at.is_not(None))
+    .limit(1)
+)
 _SESSION = sa.select(schema.sessions.c.session_id).where(
     schema.sessions.c.session_id == sa.bindparam("session_id"),
     schema.sessions.c.annotator_id == sa.bindparam("annotator_id"),
@@ -74,7 +82,8 @@ def add_annotator(
     entry: str = "personal",
     external_id: str | None = None,
 ) -> None:
-    """A new row; StoreError where the id or the token is taken."""
+    """A new row; StoreError where the id or the token is taken, or see `require_unmixed`."""
+    require_unmixed(connection, simulated)
     taken = sa.select(_WHO.annotator_id).where(_WHO.annotator_id == annotator_id)
     if token is not None:
         taken = sa.union_all(
@@ -92,6 +101,26 @@ def add_annotator(
         "invited_at": now,
     }
     connection.execute(sa.insert(schema.annotators), row)
+
+
+def has_simulated(connection: sa.Connection) -> bool:
+    """Whether there is a simulated annotator."""
+    return connection.execute(_SIMULATED).first() is not None
+
+
+def require_unmixed(connection: sa.Connection, simulated: bool) -> None:
+    """Refuse a person beside simulated annotators (StudyFullError: no place is theirs), and a
+    simulated annotator beside people who have consented (StoreError)."""
+    if simulated and connection.execute(_TAKING_PART).first() is not None:
+        raise StoreError(
+            "simulate: people take part in this study, and no simulated vote may stand beside "
+            "theirs; simulate in a copy of the study without its votes"
+        )
+    if not simulated and has_simulated(connection):
+        raise StudyFullError(
+            f"the study holds {SIMULATED}, and no person may vote beside them; ask people in a "
+            "copy of the study without its votes"
+        )
 
 
 def invited(connection: sa.Connection, token: str) -> Annotator | None:

@@ -81,9 +81,12 @@ class Store(Transactions):
     # ---- annotators
 
     def add_annotator(
-        self, annotator_id: str, token: str, now: str, simulated: bool = False
+        self, annotator_id: str, token: str | None, now: str, simulated: bool = False
     ) -> None:
-        """Invite an annotator; only a hash of the token is stored. StoreError if either exists."""
+        """Invite an annotator; only a hash of the token is stored (None: no link leads to them).
+
+        StoreError if either exists, and where one is simulated and others are people.
+        """
         with self._writing() as connection:
             annotators.add_annotator(connection, annotator_id, now, token, simulated)
 
@@ -114,6 +117,7 @@ class Store(Transactions):
         with self._reading() as connection:
             annotator = annotators.known(connection, annotator_id)
             try:
+                annotators.require_unmixed(connection, annotator.simulated)
                 places.require_place(connection, Standing.read(connection), annotator, now)
             except StudyFullError:
                 return False
@@ -132,7 +136,8 @@ class Store(Transactions):
     def consent(self, annotator_id: str, now: str, version: str | None = None) -> None:
         """Record consent to the text of this version; the first time for each version counts.
 
-        From here on the annotator has a place. StudyFullError where none is free.
+        From here on the annotator has a place. StudyFullError where none is free, and to people
+        where the votes are simulated.
         """
         with self._writing() as connection:
             standing = Standing.read(connection)
@@ -281,6 +286,11 @@ class Store(Transactions):
         """When the annotator last answered a trial (a correction is no new answer); None before."""
         with self._reading() as connection:
             return self._current(connection)[0].seen.read(connection, annotator_id).last_vote_at
+
+    def has_simulated(self) -> bool:
+        """Whether there are simulated annotators; nobody else may vote then."""
+        with self._reading() as connection:
+            return annotators.has_simulated(connection)
 
     def has_votes(self) -> bool:
         """Whether there is any vote."""

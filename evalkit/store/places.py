@@ -10,6 +10,7 @@ from evalkit.store.annotators import (
     by_external_id,
     known,
     minutes_after,
+    require_unmixed,
     set_annotator,
 )
 from evalkit.store.plan import Standing
@@ -49,6 +50,7 @@ def admit(
         add_annotator(connection, annotator_id, now, entry=entry, external_id=external_id)
     else:
         annotator_id = there.annotator_id
+        require_unmixed(connection, there.simulated)
         require_place(connection, standing, there, now)
     if there is None or there.withdrawn_at is None:
         set_annotator(connection, annotator_id, last_seen_at=now, external_session=external_session)
@@ -64,11 +66,13 @@ def consent(
 ) -> None:
     """Record consent, unless it is there for this version of the text; a place counts from here on.
 
-    Raises StudyFullError where no place is free, StoreError after withdrawal.
+    Raises StudyFullError where no place is free, StoreError after withdrawal; see also
+    `require_unmixed`.
     """
     annotator = known(connection, annotator_id)
     if annotator.withdrawn_at is not None:
         raise StoreError(f"annotator {annotator_id}: has withdrawn; invite them anew")
+    require_unmixed(connection, annotator.simulated)
     require_place(connection, standing, annotator, now)
     keep_place(connection, standing, annotator, now)
     if annotator.consented_at is None or annotator.consent_version != version:

@@ -1,9 +1,13 @@
 """Tables to take away as CSV: annotators, votes, sessions, the log. No model has a name."""
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
 from evalkit.monitoring import annotator_rows, vote_rows
+from evalkit.store import Store
+from evalkit.tables import label_simulated
 from study_app.dashboard.watched import Watched, now
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a text that begins so
@@ -11,22 +15,26 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a text th
 
 def draw_exports(watched: Watched) -> None:
     """A button per table; the file is made when it is pressed."""
-    store = watched.store
-    made = {
+    st.write("Votes are in screen words (left, right) and name no model.")
+    files = exports(watched.store)
+    for column, (name, make) in zip(st.columns(6), files.items(), strict=False):
+        column.download_button(
+            f"{name}.csv", make, file_name=f"{name}.csv", mime="text/csv", on_click="ignore"
+        )
+
+
+def exports(store: Store) -> dict[str, Callable[[], bytes]]:
+    """By name, what makes each file; after simulated votes every row says SIMULATED VOTES."""
+    made: dict[str, Callable[[], pd.DataFrame]] = {
         "annotators": lambda: annotator_rows(store, now()),
         "votes": lambda: vote_rows(store),
         "sessions": store.sessions,
         "log": store.log,
     }
-    st.write("Votes are in screen words (left, right) and name no model.")
-    for column, (name, make) in zip(st.columns(6), made.items(), strict=False):
-        column.download_button(
-            f"{name}.csv",
-            lambda make=make: csv_bytes(make()),
-            file_name=f"{name}.csv",
-            mime="text/csv",
-            on_click="ignore",
-        )
+    return {
+        name: lambda make=make: csv_bytes(label_simulated(make(), store.has_simulated()))
+        for name, make in made.items()
+    }
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:

@@ -32,6 +32,8 @@ def clock(at: str | None) -> str:
 def _draw_state(state: Overview) -> None:
     if state.reception.alarm:
         st.error(state.reception.alarm, icon=":material/warning:")
+    if state.vote_source:
+        st.warning(f"{state.vote_source}: no person voted here", icon=":material/science:")
     if state.paused:
         st.warning(f"Paused since {clock(state.paused['at'])} UTC: {state.paused['reason']}")
     if state.is_complete:

@@ -53,6 +53,7 @@ def annotator_view(rows: pd.DataFrame, trials: int) -> pd.DataFrame:
             "left_low": 100 * rows["left_low"],
             "left_high": 100 * rows["left_high"],
             "agreement": 100 * rows["agreement"],
+            "outlier": rows["outlier_distance"],
             "repeats": _percent(rows["repeats_consistent"], rows["repeats_n"]),
             "ties": 100 * rows["tie_share"],
             "run": rows["longest_run"],
@@ -164,6 +165,9 @@ def _annotator_columns() -> dict[str, object]:
         "left_high": column.NumberColumn("to", **_PERCENT),
         "agreement": column.NumberColumn(
             "Agreement", **_PERCENT, help="Votes of others on the same pairs that say the same"
+        ),
+        "outlier": column.NumberColumn(
+            "Outlier", format="%.1f", help="How unlikely the votes are, as others vote; see flags"
         ),
         "repeats": column.NumberColumn("Repeats", **_PERCENT, help="Same choice when shown again"),
         "ties": column.NumberColumn("Ties", **_PERCENT),

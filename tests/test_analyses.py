@@ -1,0 +1,255 @@
+"""Whole analyses: every table, its options, exclusions, and files that are written all or not."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from evalkit import tables
+from evalkit.analysis.win_rates import win_rates
+from evalkit.cli import app
+from evalkit.collection import open_collection
+from evalkit.errors import EvalkitError, StudyError, TableError
+from evalkit.report import write_report
+from evalkit.result_tables import Options, analyze_file, analyze_study, writing
+from evalkit.result_tables.estimates import table_of
+from evalkit.simulate import Population, simulate_comparisons
+from evalkit.simulated_sessions import simulate_sessions
+from tests.study_factory import NOW, make_study
+
+OF_VOTES = {
+    "win_rates", "tie_rules", "sides", "ratings", "stability", "elo", "agreement", "annotators",
+    "exclusions", "sensitivity",
+}  # fmt: skip
+STRENGTHS = {"secret-alpha": 1.0, "secret-beta": 0.0, "secret-gamma": -1.0}
+
+
+@pytest.fixture(scope="module")
+def votes():
+    made = simulate_comparisons(
+        {"x": 0.6, "y": 0.0, "z": -0.4}, n_prompts=10, votes_per_prompt=4, n_annotators=8,
+        prompt_sd=0.4, tie_weight=0.3, questions=("quality", "alignment"), seed=3,
+    )  # fmt: skip
+    return made.assign(category=np.where(made["prompt_id"] < "prompt-00006", "Animals", "Arts"))
+
+
+@pytest.fixture
+def file(votes, tmp_path):
+    path = tmp_path / "votes.csv"
+    votes.to_csv(path, index=False)
+    return path
+
+
+def written(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_every_table_is_written_and_labelled(file, tmp_path):
+    analysis = analyze_file(file, tmp_path / "out")
+    assert set(analysis.results) == OF_VOTES
+    names = {*(f"{name}.csv" for name in OF_VOTES), "summary.json"}
+    assert set(written(tmp_path / "out")) == names
+    for name in OF_VOTES:
+        table = tables.read(tmp_path / "out" / f"{name}.csv", table_of(name))
+        assert len(table) == len(analysis[name]) > 0
+        assert (table["vote_source"] == tables.SIMULATED).all(), name
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["votes_counted"] == 2 * 3 * 10 * 4
+    assert summary["options"]["ties"] == "half"
+
+
+def test_the_same_votes_and_seed_give_the_same_files(file, tmp_path):
+    for name in ("one", "two"):
+        analyze_file(file, tmp_path / name, Options(interval="bootstrap", seed=5))
+    assert written(tmp_path / "one") == written(tmp_path / "two")
+    analyze_file(file, tmp_path / "two", Options(interval="bootstrap", seed=6))
+    assert written(tmp_path / "one") != written(tmp_path / "two")
+
+
+def test_slices_have_a_table_of_their_own_that_goes_with_the_option(file, votes, tmp_path):
+    out = tmp_path / "out"
+    found = analyze_file(file, out, Options(by="category"))["win_rates_by_category"]
+    assert found["value"].tolist() == ["Animals", "Animals", "Animals", "Arts", "Arts", "Arts"] * 2
+    arts = win_rates(votes[votes["category"] == "Arts"])
+    np.testing.assert_allclose(
+        found.loc[found["value"] == "Arts", "win_rate_a"], arts["win_rate_a"]
+    )
+    (out / "notes.csv").write_text("mine")
+    analyze_file(file, out)
+    assert not (out / "win_rates_by_category.csv").exists()
+    assert (out / "notes.csv").read_text() == "mine"
+    with pytest.raises(TableError, match="--by: .* has no column categry.*category"):
+        analyze_file(file, out, Options(by="categry"))
+
+
+def test_an_option_changes_its_tables(file, tmp_path):
+    half = analyze_file(file, tmp_path / "half")
+    drop = analyze_file(file, tmp_path / "drop", Options(ties="drop"))
+    model = analyze_file(file, tmp_path / "model", Options(ties="model", interval="wilson"))
+    assert drop["win_rates"]["n"].sum() < half["win_rates"]["n"].sum()
+    assert drop["ratings"]["n"].sum() < half["ratings"]["n"].sum()
+    assert model["ratings"]["tie_parameter"].gt(0).all()
+    assert model["win_rates"]["win_rate_a"].tolist() == half["win_rates"]["win_rate_a"].tolist()
+    assert set(model["win_rates"]["interval"]) == {"wilson"}
+
+
+def test_a_bad_row_leaves_the_earlier_result(file, tmp_path):
+    out = tmp_path / "out"
+    analyze_file(file, out)
+    before = written(out)
+    file.write_text(file.read_text().replace(",model_a,", ",modela,", 1))
+    with pytest.raises(TableError, match="modela"):
+        analyze_file(file, out)
+    assert written(out) == before
+
+
+def test_a_failure_while_writing_leaves_the_earlier_result(file, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    analyze_file(file, out)
+    before = written(out)
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "summary.json")
+
+    monkeypatch.setattr(writing, "write_json", full)
+    with pytest.raises(OSError, match="No space"):
+        analyze_file(file, out, Options(ties="drop"))
+    assert written(out) == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "votes.csv"]
+
+
+def test_ids_that_a_file_lacks_are_said_in_every_method(tmp_path):
+    path = tmp_path / "battles.csv"
+    rng = np.random.default_rng(1)
+    winners = rng.choice(["model_a", "model_b", "tie (bothbad)"], 60)
+    pd.DataFrame({"model_a": "x", "model_b": "y", "winner": winners}).to_csv(path, index=False)
+    analysis = analyze_file(path, tmp_path / "out", format="arena")
+    for name in ("win_rates", "ratings", "tie_rules"):
+        said = analysis[name]["method"]
+        assert said.str.contains("names no annotators").all()
+        assert said.str.contains("names no prompts").all()
+    assert analysis.summary["ids_unknown"] == ["prompt_id", "annotator_id"]
+
+
+def test_votes_that_a_file_says_are_excluded_do_not_count(votes, tmp_path):
+    path = tmp_path / "votes.csv"
+    who = votes["annotator_id"] == votes["annotator_id"].iloc[0]
+    aside = votes.assign(excluded_by=np.where(who, "attention_below, blocked", ""))
+    aside.to_csv(path, index=False)
+    analysis = analyze_file(path, tmp_path / "out")
+    pd.testing.assert_frame_equal(
+        analysis["win_rates"].drop(columns="vote_source"), win_rates(votes[~who])
+    )
+    counts = analysis["exclusions"].set_index("rule")["n_votes"].to_dict()
+    n, all_votes = int(who.sum()), len(votes)
+    assert counts == {
+        "attention_below": n, "blocked": n, "excluded": n, "received": all_votes,
+        "counted": all_votes - n,
+    }  # fmt: skip
+    rates = analysis["sensitivity"].query("measure == 'win_rate_a'")
+    np.testing.assert_allclose(rates["estimate_all"], win_rates(votes)["win_rate_a"])
+    with pytest.raises(StudyError, match="no votes in it that count"):
+        votes.assign(excluded_by="blocked").to_csv(path, index=False)
+        analyze_file(path, tmp_path / "none")
+
+
+def test_json_has_the_summary_and_every_table(file, tmp_path):
+    done = CliRunner().invoke(app, ["analyze", str(file), "--out", str(tmp_path / "out"), "--json"])
+    assert done.exit_code == 0, done.output
+    content = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+    assert set(content["tables"]) == OF_VOTES
+    rates = pd.read_csv(tmp_path / "out" / "win_rates.csv")
+    assert [row["win_rate_a"] for row in content["tables"]["win_rates"]] == list(
+        rates["win_rate_a"]
+    )
+    assert content["simulated"]
+
+
+def excluding_study(root):
+    """A voted study with people who press one side only, and a rule against them."""
+    folder = make_study(root, n_prompts=8, trials_per_annotator=48, votes_per_pair=4)
+    file = root / "study.toml"
+    file.write_text(file.read_text() + "\n[exclusions]\nsame_side_above = 0.9\nmin_votes = 10\n")
+    folder = type(folder)(root)
+    store = open_collection(folder, NOW)
+    images = folder.read_images()
+    utilities = {
+        (question.id, image_id): STRENGTHS[model]
+        for question in folder.study.questions
+        for image_id, model in zip(images["image_id"], images["model"], strict=True)
+    }
+    people = Population(straight_lining_share=0.5)
+    simulate_sessions(folder, store, utilities, people, seed=2, now=NOW)
+    store.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def excluding(tmp_path_factory):
+    return excluding_study(tmp_path_factory.mktemp("studies") / "study")
+
+
+def test_a_study_sets_votes_aside_and_gives_the_headline_both_ways(excluding):
+    analysis = analyze_study(excluding)
+    assert set(analysis.results) == {*OF_VOTES, "comparisons", "scores", "speed"}
+    votes = analysis["comparisons"].query("kind == 'main'")
+    aside = votes["excluded_by"] != ""
+    assert 0 < aside.sum() < len(votes)
+    assert set(votes.loc[aside, "excluded_by"]) == {"same_side_above"}
+    assert analysis["win_rates"]["n"].sum() == (~aside).sum()
+    assert analysis.summary["votes_excluded"] == aside.sum()
+    assert "same_side_above = 0.9" in analysis.summary["exclusion_rule"]
+    counts = analysis["exclusions"].set_index("rule")["n_votes"]
+    assert counts["same_side_above"] == aside.sum()
+    rates = analysis["sensitivity"].query("measure == 'win_rate_a'")
+    every = win_rates(votes.drop(columns="excluded_by"))
+    np.testing.assert_allclose(rates["estimate_all"], every["win_rate_a"])
+    np.testing.assert_allclose(rates["estimate"], analysis["win_rates"]["win_rate_a"])
+    people = analysis["annotators"].set_index("annotator_id")["excluded_by"]
+    assert set(people[people != ""].index) == set(votes.loc[aside, "annotator_id"])
+
+
+def test_the_page_says_what_does_not_count_with_the_headline_beside_it(excluding):
+    analysis = analyze_study(excluding)
+    page = write_report(excluding, NOW).read_text()
+    n = analysis.summary["votes_excluded"]
+    assert f"{n} of {analysis.summary['votes_main']} main votes excluded by rule" in page
+    assert "same_side_above = 0.9" in page
+    for row in analysis["sensitivity"].query("measure == 'win_rate_a'").to_dict("records"):
+        assert f'<data value="{row["estimate_all"]!r}">' in page
+    for name in ("exclusions", "sensitivity", "tie_rules", "elo", "annotators"):
+        assert f"tables/{name}.csv" in page
+        copied = (excluding.report / "tables" / f"{name}.csv").read_bytes()
+        assert copied == (excluding.analysis / f"{name}.csv").read_bytes()
+
+
+def test_comparisons_of_a_study_give_its_tables_again(excluding, tmp_path):
+    own = analyze_study(excluding)
+    again = analyze_file(excluding.analysis / "comparisons.csv", tmp_path / "out")
+    for name in ("win_rates", "tie_rules", "sides", "ratings", "stability", "elo", "sensitivity"):
+        pd.testing.assert_frame_equal(again[name], own[name])
+
+
+def test_slices_of_a_study(excluding):
+    analysis = analyze_study(excluding, options=Options(by="challenge"))
+    assert "win_rates_by_challenge" in analysis.results
+    with pytest.raises(EvalkitError, match="--by: a study has no column chalenge.*challenge"):
+        analyze_study(excluding, options=Options(by="chalenge"))
+    analyze_study(excluding)
+
+
+def test_a_study_whose_every_vote_is_set_aside_says_so(tmp_path):
+    folder = make_study(tmp_path / "study", trials_per_annotator=48)
+    file = folder.root / "study.toml"
+    file.write_text(file.read_text() + "\n[exclusions]\nmedian_ms_below = 600000\nmin_votes = 1\n")
+    folder = type(folder)(folder.root)
+    store = open_collection(folder, NOW)
+    ids = folder.read_images()["image_id"]
+    utilities = {(q.id, image_id): 0.0 for q in folder.study.questions for image_id in ids}
+    simulate_sessions(folder, store, utilities, Population(), seed=1, now=NOW)
+    store.close()
+    with pytest.raises(StudyError, match="every vote is set aside.*median_ms_below"):
+        analyze_study(folder)
+    assert not folder.analysis.exists()
