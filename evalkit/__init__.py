@@ -11,10 +11,15 @@ _PUBLIC = {
     "ModelSpec": "evalkit.models",
     "Study": "evalkit.study",
     "StudyFolder": "evalkit.study_folder",
+    "agreement": "evalkit.analysis",
+    "elo": "evalkit.analysis",
     "generate": "evalkit.generation",
+    "left_share": "evalkit.analysis",
     "open_study": "evalkit.study_folder",
     "ratings": "evalkit.analysis",
     "read_study": "evalkit.study",
+    "stability": "evalkit.analysis",
+    "tie_rules": "evalkit.analysis",
     "win_rates": "evalkit.analysis",
 }
 

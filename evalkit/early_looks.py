@@ -43,7 +43,7 @@ class PlannedVotes:
 
     @property
     def stamp(self) -> str:
-        """What stands on figures whose intervals do not hold yet; empty once all votes are there."""
+        """What stands on figures whose intervals do not hold yet; empty once all votes are in."""
         if self.given == self.planned:
             return ""
         return "EARLY LOOK" if self.is_early else "BEFORE THE PLANNED END"

@@ -241,7 +241,7 @@ class Exclusions(Section):
 
 
 class Stopping(Section):
-    """When results may be looked at: `planned`, once every planned vote is there; `anytime`, always.
+    """When results may be seen: `planned`, once every planned vote is there; `anytime`, always.
 
     With `anytime` each pair has an interval and a decision that hold at every look.
     """

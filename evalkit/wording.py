@@ -18,12 +18,41 @@ def win_rate_lines(win_rates: pd.DataFrame) -> list[str]:
 def analysis_lines(results: dict[str, pd.DataFrame], summary: dict[str, Any]) -> list[str]:
     """An analysis in words: every win rate, the ratings, and what does not count or is missing."""
     lines = [*win_rate_lines(results["win_rates"]), *rating_lines(results["ratings"])]
+    lines += anytime_lines(results["anytime"]) if "anytime" in results else []
     lines += [exclusion_sentence(summary)] if summary.get("votes_excluded") else []
     for reason, n in summary.get("rows_left_out", {}).items():
         lines.append(f"{counted(n, 'row')} of the file left out: {reason}.")
     for reason, names in _by_reason(summary.get("not_computed", {})).items():
         lines.append(f"{', '.join(names)}: {reason}.")
     return lines
+
+
+def anytime_lines(anytime: pd.DataFrame) -> list[str]:
+    """What holds at every look (`tables.ANYTIME`), a line per question and pair."""
+    return ["At any time:"] + [
+        f"  On {row['question_id']}, {row['model_a']} against {row['model_b']}: "
+        f"{decision_words(row)}; {anytime_share(row)}; {row['warning']}."
+        for row in anytime.to_dict("records")
+    ]
+
+
+def decision_words(row: dict[str, Any]) -> str:
+    """The decision of a row of `tables.ANYTIME`: for whom, or with how many votes there is none."""
+    if row["decision"] == "decided":
+        return f"decided for {row['model_a' if row['ci_low'] > 0.5 else 'model_b']}"
+    if row["decision"] == "cannot be decided":
+        return f"cannot be decided with {counted(row['planned_votes'], 'vote')}"
+    return str(row["decision"])
+
+
+def anytime_share(row: dict[str, Any]) -> str:
+    """`win rate 62% (51% to 72%)` of model_a in a row of `tables.ANYTIME`."""
+    if isnan(row["win_rate_a"]):
+        return "no votes"
+    rate = f"win rate {_percent(row['win_rate_a'])}"
+    if isnan(row["ci_low"]):
+        return f"{rate}, {_reason(row)}"
+    return f"{rate} ({_percent(row['ci_low'])} to {_percent(row['ci_high'])})"
 
 
 def rating_lines(ratings: pd.DataFrame) -> list[str]:

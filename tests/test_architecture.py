@@ -38,6 +38,7 @@ LAYERS = {
     "evalkit.store": 2,
     "evalkit.vote_files": 2,
     "evalkit.wording": 2,
+    "evalkit.anytime_status": 3,
     "evalkit.bench": 3,
     "evalkit.collection": 3,
     "evalkit.early_looks": 3,

@@ -12,6 +12,8 @@ from evalkit.cli.app import StudyPath, app, now
 from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from evalkit.monitoring import Overview
     from evalkit.store import Store
     from evalkit.study_folder import StudyFolder
@@ -156,27 +158,38 @@ def _opened(path: Path) -> Iterator[tuple["StudyFolder", "Store"]]:
 def _page(folder: "StudyFolder", store: "Store") -> object:
     from evalkit.cli.status_page import status_page
 
-    overview, flagged = _look(folder, store)
-    return status_page(folder.study.name, folder.root, overview, flagged)
+    overview, flagged, anytime = _look(folder, store)
+    return status_page(folder.study.name, folder.root, overview, flagged, anytime)
 
 
 def _as_json(folder: "StudyFolder", store: "Store") -> str:
-    """`monitoring.Overview.as_json` with the study's name and the flags of who has any."""
+    """`monitoring.Overview.as_json` with the study's name and the flags of who has any.
+
+    Under the stopping rule `anytime` also the rule, and a row per question and pair.
+    """
     import json
 
-    overview, flagged = _look(folder, store)
+    overview, flagged, anytime = _look(folder, store)
     content = {"study": folder.study.name, **overview.as_json(), "flagged": flagged}
+    if anytime is not None:
+        from evalkit.result_tables.writing import rows_of
+
+        content |= {"stopping_rule": folder.study.stopping.rule, "anytime": rows_of(anytime)}
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _look(folder: "StudyFolder", store: "Store") -> tuple["Overview", dict[str, str]]:
+def _look(
+    folder: "StudyFolder", store: "Store"
+) -> tuple["Overview", dict[str, str], "pd.DataFrame | None"]:
+    """The overview, the flags of who has any, and what the stopping rule lets be seen."""
+    from evalkit.anytime_status import anytime_status
     from evalkit.monitoring import annotator_rows, overview
 
     at = now()
     rows = annotator_rows(store, at)
     rows = rows[rows["flags"] != ""]
     flagged = dict(zip(rows["annotator_id"], rows["flags"], strict=True))
-    return overview(store, folder.received, at), flagged
+    return overview(store, folder.received, at), flagged, anytime_status(folder, store)
 
 
 def _said(reason: str, command: str) -> str:

@@ -3,16 +3,28 @@
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from evalkit.early_looks import HOLDS
 from evalkit.monitoring import Overview
+from evalkit.wording import anytime_share, decision_words
 
 
-def status_page(name: str, root: Path, overview: Overview, flagged: dict[str, str]) -> Group:
-    """The whole page; `flagged` holds the flags of annotators who have any."""
+def status_page(
+    name: str,
+    root: Path,
+    overview: Overview,
+    flagged: dict[str, str],
+    anytime: pd.DataFrame | None = None,
+) -> Group:
+    """The whole page; `flagged` holds the flags of annotators who have any.
+
+    `anytime` (`tables.ANYTIME`) is what the stopping rule lets be seen of the pairs, None: nothing.
+    """
     parts: list[RenderableType] = [_title(name, overview)]
     if overview.reception.alarm:
         parts.append(Text(f"ALARM: {overview.reception.alarm}", style="bold red"))
@@ -20,6 +32,8 @@ def status_page(name: str, root: Path, overview: Overview, flagged: dict[str, st
     parts.append(_figures(overview))
     if flagged:
         parts += [Text(""), _flagged(flagged)]
+    if anytime is not None:
+        parts += [Text(""), *_anytime(anytime)]
     if overview.is_complete:
         done = f"The planned votes are reached; the study may be analysed: evalkit analyze {root}"
         parts += [Text(""), Text(done, style="bold green")]
@@ -85,6 +99,19 @@ def _flagged(flagged: dict[str, str]) -> Table:
     for annotator_id, flags in flagged.items():
         table.add_row(annotator_id, flags)
     return table
+
+
+def _anytime(anytime: pd.DataFrame) -> list[RenderableType]:
+    """The rule, a row per question and pair, and of whom it speaks."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    for name in ("question", "A", "B", "A, with 95% interval at any time", "decision"):
+        table.add_column(name, overflow="fold")
+    for row in anytime.to_dict("records"):
+        pair = (row["question_id"], row["model_a"], row["model_b"])
+        table.add_row(*pair, anytime_share(row), decision_words(row))
+    rule = Text(f"Stopping rule anytime: {HOLDS}.")
+    people = [Text(f"{said}.", style="dim") for said in anytime["warning"].unique()]
+    return [rule, table, *people]
 
 
 def _joined(counts: dict[str, int]) -> str:

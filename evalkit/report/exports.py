@@ -9,8 +9,8 @@ from evalkit.report.results import Results
 from evalkit.report.vector import pdf
 
 TABLES = (
-    "win_rates", "win_rates_by_*", "anytime", "tie_rules", "sides", "ratings", "stability", "elo", "agreement",
-    "annotators", "exclusions", "sensitivity", "comparisons", "scores", "speed",
+    "win_rates", "win_rates_by_*", "anytime", "tie_rules", "sides", "ratings", "stability", "elo",
+    "agreement", "annotators", "exclusions", "sensitivity", "comparisons", "scores", "speed",
 )  # fmt: skip
 
 

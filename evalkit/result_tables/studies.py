@@ -40,9 +40,9 @@ def analyze_study(
     the tables count the votes that no rule sets aside, `sensitivity` has the headline without them
     too. `early_at` is the time of a look before the planned votes are there: the study's log keeps
     it, and this and every later summary tells it. Under the stopping rule `anytime` every look is
-    allowed, the table `anytime` is written and the summary says the rule. StudyError where votes are missing and it is
-    None, before the first vote, where the rules leave none, where the study has changed since, or
-    where images lack a score.
+    allowed, the table `anytime` is written, and the summary and banner say the rule. StudyError
+    where votes are missing and it is None, before the first vote, where the rules leave none, where
+    the study has changed since, or where images lack a score.
     """
     options = options or Options()
     require_unchanged(folder)
@@ -80,9 +80,7 @@ def _analysis(folder: StudyFolder, store: Store, options: Options) -> Analysis:
         "speed": read_speeds(folder, images),
     }
     if folder.study.stopping.rule == ANYTIME:
-        beside["anytime"] = anytime_table(
-            comparisons, planned_prompts(folder), level=options.level
-        )
+        beside["anytime"] = anytime_table(comparisons, planned_prompts(folder), level=options.level)
     results = {"comparisons": comparisons, **estimates(comparisons, options)}
     results |= labelled(beside, tables.is_simulated(comparisons))
     told = summary(comparisons, judged.attention, described(folder.study.exclusions))

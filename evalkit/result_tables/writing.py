@@ -35,7 +35,7 @@ class Analysis:
     def as_json(self) -> dict[str, Any]:
         """The summary, and every table but the votes as a list of rows; what is missing is None."""
         found = {name: frame for name, frame in self.results.items() if name != _VOTES}
-        return {**self.summary, "tables": {name: _rows(frame) for name, frame in found.items()}}
+        return {**self.summary, "tables": {name: rows_of(frame) for name, frame in found.items()}}
 
 
 def write_analysis(analysis: Analysis, out: Path) -> None:
@@ -74,8 +74,8 @@ def _earlier(out: Path) -> Iterator[Path]:
             yield path
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows, ready for JSON."""
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, ready for JSON: what is missing is None."""
     if frame.empty:
         return []
     plain = frame.astype(object).where(frame.notna(), None)
