@@ -20,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.chosen_votes import (
     AT_WORK,
+    FIRST,
     MATCHUPS,
     MODELS,
     PROMPTS,
+    SECOND,
     TRIALS,
     UNIFORM,
     Scale,
@@ -41,30 +43,29 @@ from evalkit.simulate import Population, expected_share
 
 SHARES = (UNIFORM, 0.4, 0.3, 0.2, 0.0)  # 0 is refused by a design
 INDEPENDENT, CLUSTERED = Population(), Population(prompt_sd=1.0, annotator_sd=0.6)
+KINDS = ("two-way", "two-way next", "wilson", "wilson next", "ratings")
 LEVEL, POWER = 0.95, 0.9
 _REDRAWS = 2000  # of studies, for the interval of a ratio
-
-
 SCALES = (
-    Scale("small gaps", (0.2,) * 7, horizon=20_000, first_look=300),
-    Scale("wide gaps", (0.6,) * 7, horizon=4_000, first_look=100),
-    Scale("mixed gaps", (0.8, 0.2, 0.8, 0.2, 0.8, 0.2, 0.8), horizon=20_000, first_look=200),
+    Scale("small gaps", (0.2,) * 7, horizon=40_000, first_look=300),
+    Scale("wide gaps", (0.6,) * 7, horizon=10_000, first_look=100),
+    Scale("mixed gaps", (0.8, 0.2, 0.8, 0.2, 0.8, 0.2, 0.8), horizon=40_000, first_look=200),
 )
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many studies each part simulates, and the votes of one whose intervals are counted."""
+    """How many studies each part simulates, and how many votes those have that are `covered`."""
 
     ranked: int = 100
     covered: int = 150
     dropped: int = 40
-    votes: int = 2_800
     scales: tuple[Scale, ...] = SCALES
+    ends: tuple[tuple[Scale, int], ...] = ((SCALES[0], 560), (SCALES[0], 2_800), (SCALES[1], 2_800))
 
 
-_SHORT = replace(SCALES[1], horizon=1_500)
-QUICK = Size(ranked=12, covered=4, dropped=2, votes=840, scales=(_SHORT,))
+_SHORT = replace(SCALES[1], horizon=3_000)
+QUICK = Size(ranked=12, covered=4, dropped=2, scales=(_SHORT,), ends=((_SHORT, 560),))
 
 
 def main() -> None:
@@ -86,32 +87,45 @@ def main() -> None:
     add_section(where, lines, given.results)
 
 
-def votes_to_rank(
-    scale: Scale, share: float, n_studies: int, seed: int, population: Population = INDEPENDENT
-) -> np.ndarray:
-    """Of each study: the first look from which on every look ranks the models rightly.
+def votes_to_rank(scale: Scale, share: float, n_studies: int, seed: int) -> dict[str, np.ndarray]:
+    """By way of ranking, of each study: the first look from which on every look ranks rightly.
 
-    The ranking is Bradley-Terry's; one that has no finite ratings is wrong. Infinite where the last
-    look is wrong.
+    Infinite where the last look is wrong. Votes are independent.
     """
-    found = []
+    found: dict[str, list[float]] = {name: [] for name in RANKINGS}
     for study in range(n_studies):
-        votes = cast(scale, share, scale.horizon, population, np.random.default_rng([seed, study]))
-        is_wrong = np.array([not _is_ranked(votes, look) for look in scale.looks])
-        after = len(is_wrong) - is_wrong[::-1].argmax() if is_wrong.any() else 0
-        found.append(scale.looks[after] if after < len(is_wrong) else np.inf)
-    return np.array(found, dtype=float)
+        votes = cast(scale, share, scale.horizon, INDEPENDENT, np.random.default_rng([seed, study]))
+        for name, is_right in RANKINGS.items():
+            wrong = (look for look in scale.looks[::-1] if not is_right(votes, look))
+            last_wrong = next(wrong, 0)
+            later = scale.looks[scale.looks > last_wrong]
+            found[name].append(float(later[0]) if len(later) else np.inf)
+    return {name: np.array(studies) for name, studies in found.items()}
 
 
-def _is_ranked(votes: Votes, look: int) -> bool:
-    matchup = votes.matchup[:look]
-    n = np.bincount(matchup, minlength=MATCHUPS)
-    won = np.bincount(matchup, votes.won[:look], minlength=MATCHUPS)
+def by_ratings(votes: Votes, look: int) -> bool:
+    """Whether Bradley-Terry ranks all models rightly; without finite ratings it does not."""
     try:
-        strengths = fit_counts(matchups_of(won, n)).strengths
+        strengths = fit_counts(matchups_of(*_counted(votes, look))).strengths
     except EstimateError:
         return False
     return bool((np.diff(strengths) < 0).all())
+
+
+def by_pairs(votes: Votes, look: int) -> bool:
+    """Whether the better model of each of the pairs has the majority of the pair's votes."""
+    won, n = _counted(votes, look)
+    return bool((won > n / 2).all())
+
+
+RANKINGS = {"ratings": by_ratings, "pairs": by_pairs}
+
+
+def _counted(votes: Votes, look: int) -> tuple[np.ndarray, np.ndarray]:
+    """Votes won by the first model and all votes, by matchup, up to the look."""
+    matchup = votes.matchup[:look]
+    n = np.bincount(matchup, minlength=MATCHUPS)
+    return np.bincount(matchup, votes.won[:look], minlength=MATCHUPS), n
 
 
 def ranking(size: Size, seed: int) -> list[str]:
@@ -119,43 +133,40 @@ def ranking(size: Size, seed: int) -> list[str]:
     lines = [
         "### Votes to the right ranking of 8 models",
         "",
-        f"Until Bradley-Terry ranks all 8 rightly and does so at every later look (every 6% more "
-        f"votes, to the horizon): median and 90% quantile of {size.ranked} studies, independent "
-        f"votes, {AT_WORK} annotators at work. Saving: the uniform median over this one, with its "
-        "95% bootstrap interval. Uniform share 0 is refused by a design.",
+        "Until all 8 are ranked rightly and are so at every later look (every 6% more votes, to "
+        f"the horizon): mean (90% quantile) of {size.ranked} studies, independent votes, {AT_WORK} "
+        "annotators at work. Ranked by Bradley-Terry's ratings, or by pairs: in each of the "
+        f"{MATCHUPS} the better model has the majority of the pair's own votes. Saving: the "
+        "uniform mean over this one, with its 95% bootstrap interval. Late: rankings that were "
+        "not right at the horizon, whose votes are counted as if they were. Uniform share 0 is "
+        "refused by a design.",
         "",
-        "| gaps | uniform share | median | 90% | saving | not by the horizon |",
-        "|---|---|---|---|---|---|",
+        "| gaps | uniform share | by ratings | saving | by pairs | saving | late |",
+        "|---|---|---|---|---|---|---|",
     ]
     for scale in size.scales:
         uniform = votes_to_rank(scale, UNIFORM, size.ranked, seed)
         for share in SHARES:
-            found = (
-                uniform if share == UNIFORM else votes_to_rank(scale, share, size.ranked, seed + 1)
-            )
-            low, high = np.quantile(
-                _redrawn(uniform, seed) / _redrawn(found, seed + 1), [0.025, 0.975]
-            )
-            median, late = np.quantile(found, [0.5, 0.9], method="higher")
-            ratio = _median(uniform) / _median(found)
-            saving = "1" if share == UNIFORM else f"{ratio:.2f} ({low:.2f}-{high:.2f})"
-            missed = f"{np.isinf(found).sum()} after {scale.horizon:,}"
-            lines.append(
-                f"| {_said(scale)} | {_policy(share)} | {_count(median)} | {_count(late)} | {saving} "
-                f"| {missed} |"
-            )
+            is_uniform = share == UNIFORM
+            found = uniform if is_uniform else votes_to_rank(scale, share, size.ranked, seed + 1)
+            cells = [_said(scale), _policy(share)]
+            for name in RANKINGS:
+                votes, most = (np.minimum(of[name], scale.horizon) for of in (found, uniform))
+                cells.append(f"{votes.mean():,.0f} ({np.quantile(votes, 0.9):,.0f})")
+                cells.append("1" if is_uniform else _ratio(most, votes, seed))
+            late = sum(int(np.isinf(studies).sum()) for studies in found.values())
+            lines.append(f"| {' | '.join(cells)} | {late} |")
     return lines
 
 
-def _median(found: np.ndarray) -> np.ndarray:
-    """Along the last axis; of an even number the lower one, so that infinity is never averaged."""
-    return np.quantile(found, 0.5, axis=-1, method="lower")
-
-
-def _redrawn(found: np.ndarray, seed: int) -> np.ndarray:
-    """Medians of studies drawn anew."""
+def _ratio(most: np.ndarray, votes: np.ndarray, seed: int) -> str:
+    """The ratio of means, and its interval from studies drawn anew."""
     rng = np.random.default_rng(seed)
-    return _median(found[rng.integers(len(found), size=(_REDRAWS, len(found)))])
+    drawn = [
+        of[rng.integers(len(of), size=(_REDRAWS, len(of)))].mean(axis=1) for of in (most, votes)
+    ]
+    low, high = np.quantile(drawn[0] / drawn[1], [0.025, 0.975])
+    return f"{most.mean() / votes.mean():.2f} ({low:.2f}-{high:.2f})"
 
 
 def covered(
@@ -163,8 +174,9 @@ def covered(
 ) -> Counter[str]:
     """How many intervals of `n_studies` studies hold the truth, by kind, and how many there were.
 
-    Kinds: two-way and wilson (win rates), ratings; those under each name hold the truth, "of "
-    counts all that exist, "no " those that could not be estimated.
+    Kinds: the intervals of win rates ("two-way" and "wilson"; with " next" of neighbours alone, the
+    matchups that doubt is about), and "ratings". What stands under a kind's name holds the truth;
+    "of " counts all that exist, "no " those that could not be estimated.
     """
     truths = np.array([expected_share(gap, population) for gap in scale.matchup_gaps])
     strengths = fit_counts(matchups_of(1000 * truths, np.full(MATCHUPS, 1000.0))).strengths
@@ -178,7 +190,10 @@ def covered(
             )
             for kind in ("two-way", "wilson"):
                 result = share_from(sums, kind)
-                _tally(found, kind, np.array([result.ci_low]), np.array([result.ci_high]), truth)
+                bounds = np.array([result.ci_low]), np.array([result.ci_high])
+                _tally(found, kind, *bounds, truth)
+                if SECOND[matchup] - FIRST[matchup] == 1:
+                    _tally(found, f"{kind} next", *bounds, truth)
         _tally(found, "ratings", *_rating_bounds(cast_votes), strengths)
     return found
 
@@ -210,26 +225,23 @@ def coverage(size: Size, seed: int) -> list[str]:
     lines = [
         "### Coverage of the 95% intervals after an adaptive choice",
         "",
-        f"At the end of {size.votes:,} votes on {MATCHUPS} matchups and {PROMPTS} prompts, by "
-        f"annotators of {TRIALS} votes each; {size.covered} studies a line. Effects: sd "
+        f"At the end of so many votes on {MATCHUPS} matchups and {PROMPTS} prompts, by annotators "
+        f"of {TRIALS} votes each; {size.covered} studies a line. Effects: sd "
         f"{CLUSTERED.prompt_sd:g} of prompts and {CLUSTERED.annotator_sd:g} of annotators "
-        "(log-odds). Two-way is the default of a win rate; Wilson takes votes as independent. "
-        "None: win rates without an interval (too few votes).",
+        "(log-odds). Win rates: two-way is the default; Wilson takes votes as independent; next: "
+        "of the 7 pairs of neighbours alone. None: win rates without an interval (too few votes).",
         "",
-        "| gaps | votes | uniform share | win rates, two-way | win rates, Wilson | ratings | none |",
-        "|---|---|---|---|---|---|---|",
+        "| gaps | votes | uniform share | two-way | next | Wilson | next | ratings | none |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for scale in size.scales[:2]:
+    for scale, votes in size.ends:
         for name, population in (("independent", INDEPENDENT), ("with effects", CLUSTERED)):
             for share in SHARES:
-                found = covered(scale, share, size.covered, size.votes, population, seed)
-                rates = [
-                    f"{found[kind] / found[f'of {kind}']:.1%}"
-                    for kind in ("two-way", "wilson", "ratings")
-                ]
+                found = covered(scale, share, size.covered, votes, population, seed)
+                rates = [f"{found[kind] / found[f'of {kind}']:.1%}" for kind in KINDS]
                 none = found["no two-way"] / (size.covered * MATCHUPS)
                 lines.append(
-                    f"| {_said(scale)} | {name} | {_policy(share)} | {' | '.join(rates)} "
+                    f"| {_said(scale)} | {votes:,} {name} | {_policy(share)} | {' | '.join(rates)} "
                     f"| {none:.1%} |"
                 )
     return lines
@@ -293,11 +305,11 @@ def dropping(size: Size, seed: int) -> list[str]:
     lines = [
         f"### {MATCHUPS} pairs, decided ones dropped",
         "",
-        f"Independent votes, one per prompt; level .05 / {MATCHUPS} for each pair. Fixed: the exact "
-        f"binomial test's votes per pair that decide a closest pair with power {POWER:g}. Dropped: "
-        "each pair until its anytime-valid interval leaves out 1/2, at most the cap that gives a "
-        f"closest pair the same power; mean of {size.dropped} studies. Wrong: studies with any pair "
-        "decided the wrong way.",
+        f"Independent votes, one per prompt; level .05 / {MATCHUPS} for each pair. Fixed: votes "
+        "per pair with which the exact binomial test decides a closest pair with power "
+        f"{POWER:g}. Dropped: each pair until its anytime-valid interval leaves out 1/2, at most "
+        f"the cap that gives a closest pair the same power; mean of {size.dropped} studies. Wrong: "
+        "studies with any pair decided the wrong way.",
         "",
         "| gaps | fixed: each pair | in all | dropped: cap | a closest pair | in all | saving "
         "| pairs decided rightly | wrong |",
@@ -321,10 +333,6 @@ def _said(scale: Scale) -> str:
 
 def _policy(share: float) -> str:
     return "uniform" if share == UNIFORM else f"{share:g}"
-
-
-def _count(votes: float) -> str:
-    return f"{votes:,.0f}" if np.isfinite(votes) else "over the horizon"
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 Each run is a process of its own, the start of Python included; its files are deleted after it.
 """
 
-import os
+import json
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,18 @@ import pandas as pd
 GOAL_SECONDS, GOAL_GB = 5, 1  # of 100,000 votes with two questions
 GOAL_LARGE_GB = 4
 MODELS, PROMPTS, ANNOTATORS = 8, 10_000, 2_000
+
+# A small process that starts the command: a process counts as its own the most memory that the one
+# which started it had by then, and the benchmark itself is large.
+_WATCH = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+wall = time.perf_counter() - started
+print(json.dumps([wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 @dataclass(frozen=True)
@@ -85,20 +96,11 @@ def scaling(largest: int) -> list[str]:
 def run(path: Path, out: Path, rows: int, *options: str) -> Run:
     """One run of the command on a file of votes."""
     command = [sys.executable, "-m", "evalkit.cli", "analyze", str(path), "--out", str(out)]
-    started = time.perf_counter()
-    process = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return Run(
-        rows=rows,
-        wall=wall,
-        cpu=usage.ru_utime + usage.ru_stime,
-        gb=usage.ru_maxrss * 1024 / 1e9,
-        file_gb=path.stat().st_size / 1e9,
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _WATCH, *command, *options], stdout=subprocess.PIPE, check=True
     )
+    wall, cpu, kib = json.loads(done.stdout)
+    return Run(rows, wall, cpu, gb=kib * 1024 / 1e9, file_gb=path.stat().st_size / 1e9)
 
 
 def generate(path: Path, rows: int) -> None:

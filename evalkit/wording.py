@@ -8,6 +8,11 @@ import pandas as pd
 from evalkit import tables
 from evalkit.analysis import mean_scores
 
+OF_WHOM = (
+    "They speak for the annotators who voted, and for prompts like these; not for other people: "
+    "few annotators stay few, however many votes they give."
+)
+
 
 def win_rate_lines(win_rates: pd.DataFrame) -> list[str]:
     """One sentence per row of a win-rate table; a first line says so where votes are simulated."""
@@ -28,31 +33,22 @@ def analysis_lines(results: dict[str, pd.DataFrame], summary: dict[str, Any]) ->
 
 
 def anytime_lines(anytime: pd.DataFrame) -> list[str]:
-    """What holds at every look (`tables.ANYTIME`), a line per question and pair."""
-    return ["At any time:"] + [
+    """What holds at every look (`tables.ANYTIME`): a line per question and pair, and of whom."""
+    lines = [
         f"  On {row['question_id']}, {row['model_a']} against {row['model_b']}: "
-        f"{decision_words(row)}; {anytime_share(row)}; {row['warning']}."
+        f"{decision_words(row)}; {_anytime_share(row)}."
         for row in anytime.to_dict("records")
     ]
+    return ["At any time (95% intervals that hold at every look):", *lines, f"  {OF_WHOM}"]
 
 
 def decision_words(row: dict[str, Any]) -> str:
     """The decision of a row of `tables.ANYTIME`: for whom, or with how many votes there is none."""
     if row["decision"] == "decided":
-        return f"decided for {row['model_a' if row['ci_low'] > 0.5 else 'model_b']}"
+        return f"decided for {row['model_a' if row['ci_high'] > 0.5 else 'model_b']}"
     if row["decision"] == "cannot be decided":
         return f"cannot be decided with {counted(row['planned_votes'], 'vote')}"
     return str(row["decision"])
-
-
-def anytime_share(row: dict[str, Any]) -> str:
-    """`win rate 62% (51% to 72%)` of model_a in a row of `tables.ANYTIME`."""
-    if isnan(row["win_rate_a"]):
-        return "no votes"
-    rate = f"win rate {_percent(row['win_rate_a'])}"
-    if isnan(row["ci_low"]):
-        return f"{rate}, {_reason(row)}"
-    return f"{rate} ({_percent(row['ci_low'])} to {_percent(row['ci_high'])})"
 
 
 def rating_lines(ratings: pd.DataFrame) -> list[str]:
@@ -130,6 +126,17 @@ def win_rate_sentence(row: dict[str, Any]) -> str:
         f"On {question}, no preference could be shown between {first} and {second}: win rate of "
         f"{first} {share}."
     )
+
+
+def _anytime_share(row: dict[str, Any]) -> str:
+    """`win rate of x 62% (51% to 72%; 80 votes, 12 annotators)` in a row of `tables.ANYTIME`."""
+    if isnan(row["win_rate_a"]):
+        return "no votes"
+    rate = f"win rate of {row['model_a']} {_percent(row['win_rate_a'])}"
+    counts = f"{counted(row['n'], 'vote')}, {counted(row['n_annotators'], 'annotator')}"
+    if isnan(row["ci_low"]):
+        return f"{rate} ({counts}), {_reason(row)}"
+    return f"{rate} ({_percent(row['ci_low'])} to {_percent(row['ci_high'])}; {counts})"
 
 
 def _counts(row: dict[str, Any], won: int, lost: int) -> str:

@@ -1,121 +1,215 @@
-"""Whatever stops a run, the next one completes the set, and it is the same."""
+"""The stopping rule: what status, analyze and report show at any time, and what they then say."""
 
-import os
-import shutil
-from pathlib import Path
+import json
 
+import pandas as pd
 import pytest
 
-from evalkit import files
+from evalkit import tables
+from evalkit.anytime_status import anytime_status
+from evalkit.collection import open_collection
+from evalkit.early_looks import HOLDS, planned_prompts
 from evalkit.errors import StudyError
-from evalkit.generation import generate, plan_images, worker
-from evalkit.pipelines import load_pipeline
-from tests.generated import hashes, pair, without_times
-from tests.miniatures import study_file
+from evalkit.store import open_store
+from evalkit.study import parse_study
+from evalkit.study_folder import StudyFolder
+from evalkit.study_sections import Stopping
+from evalkit.wording import OF_WHOM
+from tests.people import Person
+from tests.study_factory import MODELS, NOW, make_study
+from tests.test_cli import assert_refused, evalkit
 
-ROOT = Path(__file__).parents[1]
-
-
-GARBAGE = {
-    "half": lambda data: data[: len(data) // 2],
-    "no text": lambda data: b"\x00\xff" * 50,
-    "a list": lambda data: b"[1, 2]",
-    "another key": lambda data: data.replace(b"reason", b"raison"),
-    "another type": lambda data: data.replace(b'"width": 32', b'"width": "32"'),
-    "another status": lambda data: data.replace(b'"ok"', b'"fine"'),
-}
+BEFORE = "2024-01-01T10:00:00.000+00:00"
+SECTION = '\n[stopping]\nrule = "anytime"\n'
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other", "gone", "record", *GARBAGE])
-def test_a_damaged_image_is_made_again_and_no_other(made, tmp_path, damage):
-    folder = study_file(tmp_path / "study", pair(made))
-    images = generate(folder)
-    before = hashes(folder)
-    file = folder.images / images["file_name"].iloc[3]
-    record = file.with_suffix(".json")
-    if damage == "cut":
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    elif damage == "empty":
-        file.write_bytes(b"")
-    elif damage == "other":
-        shutil.copy(folder.images / images["file_name"].iloc[4], file)
-    elif damage == "gone":
-        file.unlink()
-    elif damage == "record":
-        record.unlink()
-    else:
-        record.write_bytes(GARBAGE[damage](record.read_bytes()))
-    assert plan_images(folder)["made"].tolist() == [row != 3 for row in range(12)]
-    written = {path: path.stat().st_mtime_ns for path in folder.images.rglob("*.png")}
-    again = generate(folder)
-    assert without_times(again) == without_times(images)
-    assert hashes(folder) == before
-    now = {path: path.stat().st_mtime_ns for path in folder.images.rglob("*.png")}
-    assert {path for path in now if now[path] != written.get(path)} == {file}
+def with_section(folder: StudyFolder, section: str = SECTION) -> StudyFolder:
+    file = folder.root / "study.toml"
+    file.write_text(file.read_text("utf-8") + section, "utf-8")
+    return StudyFolder(folder.root)
 
 
-def test_a_damaged_image_is_not_listed_where_it_cannot_be_made(made, tmp_path):
-    folder = study_file(tmp_path / "study", pair(made))
-    images = generate(folder)
-    (folder.images / images["file_name"].iloc[3]).write_bytes(b"half")
-    with pytest.raises(StudyError), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            worker, "load_pipeline", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """60 planned votes on two pairs; nine people choose image a, model_a's, and one is bored."""
+    first, *others = MODELS
+    folder = with_section(
+        make_study(
+            tmp_path_factory.mktemp("stopping") / "study",
+            n_prompts=15, votes_per_pair=1, trials_per_annotator=8, attention_share=0,
+            repeat_share=0, pairs=[[first, other] for other in others],
         )
-        generate(folder)
-    assert folder.read_images()["image_id"].tolist() == images["image_id"].drop(3).tolist()
+    )  # fmt: skip
+    store = open_collection(folder, NOW)
+    for number in range(9):
+        Person(store, folder.received, f"person{number}", BEFORE).vote(4)
+    Person(store, folder.received, "bored", BEFORE).vote(1, choice="tie")
+    store.close()
+    return folder
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(made, tmp_path):
-    folder = study_file(tmp_path / "study", pair(made))
-    folder.images.write_text("a file where the folder of the images should be")
-    with pytest.raises(StudyError, match=r"cannot be read or written \(Not a directory\).*evalkit"):
-        generate(folder)
+@pytest.fixture(scope="module")
+def state(folder):
+    done = evalkit("status", folder.root, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_who_may_read_a_file_is_as_the_umask_says(tmp_path, umask, mode):
-    """pairs.csv, the key that puts model names back, is not for everybody."""
-    before = os.umask(umask)
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_status_has_a_row_per_question_and_pair(folder, state):
+    assert (state["given"], state["planned"]) == (37, 60)
+    assert state["stopping_rule"] == "anytime"
+    rows = pd.DataFrame(state["anytime"])
+    assert rows["question_id"].tolist() == ["alignment"] * 2 + ["quality"] * 2
+    assert set(rows["model_a"]) == {"secret-alpha"}
+    assert rows["n"].sum() == 37
+    assert set(rows.columns) == {*tables.ANYTIME.names} - {"vote_source"}
+    quality = rows[rows["question_id"] == "quality"]
+    assert set(quality["decision"]) <= {"decided", "go on"}
+    assert (quality["decision"] == "decided").any()
+    assert (quality.loc[quality["decision"] == "decided", "ci_low"] > 0.5).all()
+
+
+def test_the_page_of_status_says_rule_decision_and_pool(folder, state):
+    done = evalkit("status", folder.root)
+    assert done.returncode == 0, done.stderr
+    said = words(done.stdout)
+    assert f"Stopping rule anytime: {HOLDS}." in said
+    assert "decided for secret-alpha" in said
+    assert OF_WHOM in said
+    for row in state["anytime"]:
+        assert f"{row['n']} votes, {row['n_annotators']} annotators)" in said
+        assert row["warning"].startswith(f"{row['n_annotators']} annotators voted: this speaks for")
+
+
+def test_with_the_rule_planned_status_stays_blind(tmp_path):
+    folder = make_study(tmp_path / "study", n_prompts=3)
+    store = open_collection(folder, NOW)
+    Person(store, folder.received, "ann", BEFORE).vote(4)
+    assert anytime_status(folder, store) is None
+    store.close()
+    done = evalkit("status", folder.root, "--json")
+    assert not {"stopping_rule", "anytime"} & set(json.loads(done.stdout))
+    assert not any(model in done.stdout for model in MODELS)
+    assert_refused(evalkit("analyze", folder.root), "planned votes are there", "add --early")
+
+
+def test_the_rule_cannot_be_changed_to_look(tmp_path):
+    folder = make_study(tmp_path / "study", n_prompts=3)
+    store = open_collection(folder, NOW)
+    Person(store, folder.received, "ann", BEFORE).vote(4)
+    store.close()
+    with_section(folder)
+    assert_refused(evalkit("status", folder.root), "study.toml has changed")
+    assert_refused(evalkit("analyze", folder.root), "study.toml has changed")
+
+
+def test_before_the_first_vote_status_says_so(tmp_path):
+    folder = with_section(make_study(tmp_path / "study", n_prompts=12))
+    open_collection(folder, NOW).close()
+    done = evalkit("status", folder.root, "--json")
+    assert done.returncode == 0, done.stderr
+    for row in json.loads(done.stdout)["anytime"]:
+        assert (row["n"], row["win_rate_a"], row["decision"]) == (0, None, "go on")
+    assert "no votes" in evalkit("status", folder.root).stdout
+
+
+def test_analyze_and_report_run_at_any_time_and_say_the_rule(folder, state):
+    done = evalkit("analyze", folder.root)
+    assert done.returncode == 0, done.stderr
+    banner = f"STOPPING RULE anytime: 37 of 60 planned votes; {HOLDS}"
+    assert done.stdout.splitlines()[0] == banner
+    assert "decided for secret-alpha; win rate of secret-alpha" in done.stdout
+    written = tables.read(folder.analysis / "anytime.csv", tables.ANYTIME)
+    assert written["p_value"].tolist() == pytest.approx([r["p_value"] for r in state["anytime"]])
+    told = json.loads((folder.analysis / "summary.json").read_text("utf-8"))
+    assert told["stopping"] == {"rule": "anytime", "holds": HOLDS}
+    assert told["planned_votes"] == {"given": 37, "planned": 60, "early_looks": []}
+    done = evalkit("report", folder.root)
+    assert done.returncode == 0, done.stderr
+    page = (folder.report / "index.html").read_text("utf-8")
+    assert banner in page
+    assert "BEFORE THE PLANNED END" in page
+    assert "EARLY LOOK" not in page
+    assert 'id="table-anytime"' in page
+    assert "decided for secret-alpha" in page
+    assert (folder.report / "tables" / "anytime.csv").is_file()
+    store = open_store(folder.store_address)
+    assert "early look" not in set(store.log()["event"])  # the rule allows it
+    store.close()
+
+
+def test_at_the_planned_end_only_the_rule_is_said(tmp_path):
+    folder = with_section(make_study(tmp_path / "study", n_prompts=2, votes_per_pair=1))
+    store = open_collection(folder, NOW)
+    for number in range(4):
+        Person(store, folder.received, f"person{number}", BEFORE).vote(12)
+    store.close()
+    done = evalkit("analyze", folder.root)
+    assert done.stdout.startswith("STOPPING RULE anytime: 12 of 12 planned votes"), done.stderr
+    assert "cannot be decided with 2 votes" in done.stdout
+    assert evalkit("report", folder.root).returncode == 0
+    page = (folder.report / "index.html").read_text("utf-8")
+    assert "STOPPING RULE anytime" in page
+    assert "BEFORE THE PLANNED END" not in page
+
+
+def test_what_is_planned_counts_all_seeds_of_a_prompt(tmp_path):
+    folder = make_study(tmp_path / "study", n_prompts=3, seeds=(0, 1), votes_per_pair=4)
+    open_collection(folder, NOW).close()
+    wanted = planned_prompts(folder)
+    assert len(wanted) == 2 * 3 * 3
+    assert set(wanted["n_votes"]) == {8}
+
+
+def test_a_rule_that_is_unknown_is_one_sentence(tmp_path):
+    folder = make_study(tmp_path / "study", n_prompts=2)
+    text = (folder.root / "study.toml").read_text("utf-8")
+    for section, said in (
+        (
+            'rule = "any time"',
+            'stopping.rule = "any time"; allowed are planned, anytime; did you mean "anytime"?',
+        ),
+        ('rle = "anytime"', 'unknown key "stopping.rle"; allowed are rule'),
+    ):
+        (folder.root / "study.toml").write_text(f"{text}\n[stopping]\n{section}\n", "utf-8")
+        for command in ("status", "analyze", "report"):
+            assert_refused(evalkit(command, folder.root), said)
+
+
+def test_the_rule_is_part_of_the_hash_and_its_default_is_not(tmp_path):
+    folder = make_study(tmp_path / "study", n_prompts=2)
+    path = folder.root / "study.toml"
+    plain = folder.study
+    assert plain.stopping == Stopping()
+    said = parse_study(path.read_text("utf-8") + '\n[stopping]\nrule = "planned"\n', path)
+    assert said.sha256 == plain.sha256
+    assert parse_study(path.read_text("utf-8") + SECTION, path).sha256 != plain.sha256
+
+
+def test_the_presets_show_the_section_commented(tmp_path):
+    for preset in ("scenes", "sdxl-turbo"):
+        root = tmp_path / preset
+        assert evalkit("init", root, "--preset", preset).returncode == 0
+        path = root / "study.toml"
+        text = path.read_text("utf-8")
+        shown = '# [stopping]\n# rule = "anytime"\n'
+        assert text.count(shown) == 1
+        study = parse_study(text.replace(shown, shown.replace("# ", "")), path)
+        assert study.stopping.rule == "anytime"
+
+
+def test_a_changed_study_is_refused_by_name(folder):
+    store = open_store(folder.store_address)
+    text = (folder.root / "study.toml").read_text("utf-8")
+    changed = text.replace("looks better made", "is uglier")
+    (folder.root / "study.toml").write_text(changed, "utf-8")
     try:
-        files.write_bytes(tmp_path / "pairs.csv", b"key")
+        with pytest.raises(StudyError, match=r"study\.toml has changed"):
+            anytime_status(StudyFolder(folder.root), store)
     finally:
-        os.umask(before)
-    assert (tmp_path / "pairs.csv").stat().st_mode & 0o777 == mode
-
-
-def test_stopped_at_any_write_the_next_run_completes_the_set(made, tmp_path, monkeypatch):
-    """Every file of a run is, in turn, the one at whose writing the run is stopped."""
-    whole = study_file(tmp_path / "whole", pair(made), prompts=("a cat", "a dog"), seeds=(0,))
-    expected = without_times(generate(whole, batch_size=1))
-    inner, left = files.os.fsync, [0]
-    loaded = {spec.name: load_pipeline(spec, "cpu") for spec in whole.study.models}
-    for pipeline in loaded.values():
-        monkeypatch.setattr(pipeline, "close", lambda: None)
-    monkeypatch.setattr(worker, "load_pipeline", lambda spec, device: loaded[spec.name])
-
-    def stop(handle):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        inner(handle)
-
-    stops = 0
-    for at in range(100):
-        folder = study_file(tmp_path / str(at), pair(made), prompts=("a cat", "a dog"), seeds=(0,))
-        left[0] = at
-        with monkeypatch.context() as patch:
-            patch.setattr(files.os, "fsync", stop)
-            try:
-                generate(folder, batch_size=1)
-            except KeyboardInterrupt:
-                stops += 1
-        if folder.images_file.is_file():  # what is listed is there
-            for row in folder.read_images().itertuples():
-                assert (folder.images / row.file_name).is_file()
-        assert without_times(generate(folder, batch_size=1)) == expected
-        assert hashes(folder) == hashes(whole)
-        if stops == at:  # it was not stopped any more
-            break
-    # prompts and their record, two tables twice; per model a run, two images and their records
-    assert stops == 2 + 2 * 2 + 2 * (1 + 2 * 2)
+        (folder.root / "study.toml").write_text(text, "utf-8")
+        store.close()

@@ -176,8 +176,12 @@ def _interval(means: np.ndarray, bar: float) -> tuple[float, float]:
         if found.fun >= 0:
             return np.nan, np.nan
         inner = float(found.x)
-    low = brentq(over, _EDGE, inner, xtol=1e-6) if over(_EDGE) > 0 else 0.0
-    high = brentq(over, inner, 1 - _EDGE, xtol=1e-6) if over(1 - _EDGE) > 0 else 1.0
+    # 1/2 bounds the search where it is refuted, so that bounds and p-value agree to the last digit.
+    below, above = _EDGE, 1 - _EDGE
+    if over(0.5) >= 0:
+        below, above = (0.5, above) if inner > 0.5 else (below, 0.5)
+    low = brentq(over, below, inner, xtol=1e-6) if over(below) >= 0 else 0.0
+    high = brentq(over, inner, above, xtol=1e-6) if over(above) >= 0 else 1.0
     return float(low), float(high)
 
 

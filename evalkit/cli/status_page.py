@@ -11,7 +11,7 @@ from rich.text import Text
 
 from evalkit.early_looks import HOLDS
 from evalkit.monitoring import Overview
-from evalkit.wording import anytime_share, decision_words
+from evalkit.wording import anytime_lines
 
 
 def status_page(
@@ -33,7 +33,8 @@ def status_page(
     if flagged:
         parts += [Text(""), _flagged(flagged)]
     if anytime is not None:
-        parts += [Text(""), *_anytime(anytime)]
+        parts += [Text(""), Text(f"Stopping rule anytime: {HOLDS}.")]
+        parts += [Text(line) for line in anytime_lines(anytime)]
     if overview.is_complete:
         done = f"The planned votes are reached; the study may be analysed: evalkit analyze {root}"
         parts += [Text(""), Text(done, style="bold green")]
@@ -99,19 +100,6 @@ def _flagged(flagged: dict[str, str]) -> Table:
     for annotator_id, flags in flagged.items():
         table.add_row(annotator_id, flags)
     return table
-
-
-def _anytime(anytime: pd.DataFrame) -> list[RenderableType]:
-    """The rule, a row per question and pair, and of whom it speaks."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
-    for name in ("question", "A", "B", "A, with 95% interval at any time", "decision"):
-        table.add_column(name, overflow="fold")
-    for row in anytime.to_dict("records"):
-        pair = (row["question_id"], row["model_a"], row["model_b"])
-        table.add_row(*pair, anytime_share(row), decision_words(row))
-    rule = Text(f"Stopping rule anytime: {HOLDS}.")
-    people = [Text(f"{said}.", style="dim") for said in anytime["warning"].unique()]
-    return [rule, table, *people]
 
 
 def _joined(counts: dict[str, int]) -> str:
