@@ -12,8 +12,9 @@ test: .venv/.installed browser proxy ## every test: real browser, databases, pro
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
-bench: .venv/.installed ## speed against the plain library, added to benchmarks/RESULTS.md
+bench: .venv/.installed .venv-bench/.installed ## speed beside others', added to benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/generation.py
+	.venv-bench/bin/python benchmarks/estimates.py
 
 setup: .venv/.installed
 
@@ -23,6 +24,12 @@ setup: .venv/.installed
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 2; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,test,dev]"
+	@touch $@
+
+# Other packages that estimate ratings pin versions of their own, so they have a place of their own.
+.venv-bench/.installed: pyproject.toml
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --editable ".[bench]"
 	@touch $@
 
 browser: # Chromium from the machine, or from Debian's packages where that is possible
