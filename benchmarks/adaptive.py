@@ -199,7 +199,10 @@ def covered(
 
 
 def _rating_bounds(votes: Votes) -> tuple[np.ndarray, np.ndarray]:
-    """The bounds that `evalkit.analysis.ratings` gives."""
+    """The bounds of `evalkit.analysis.ratings`, but for t: the freedom here is that of all votes.
+
+    There it is that of each model's own, which is one or two less where an annotator never met it.
+    """
     size = len(MODELS)
     try:
         fitted = fit(votes.coded)

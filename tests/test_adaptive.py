@@ -4,12 +4,14 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 
 from benchmarks import adaptive
 from benchmarks.adaptive import CLUSTERED, INDEPENDENT, SCALES
-from benchmarks.chosen_votes import FIRST, MATCHUPS, PROMPTS, SECOND, UNIFORM, Votes, cast
+from benchmarks.chosen_votes import FIRST, MATCHUPS, MODELS, PROMPTS, SECOND, UNIFORM, Votes, cast
+from evalkit.analysis.ratings import ratings
 
 SMALL, WIDE, _ = SCALES
 
@@ -108,6 +110,25 @@ def test_intervals_are_counted_once_each_and_cover():
         assert found[f"of {kind}"] + found[f"no {kind}"] == total
     assert found["two-way"] / found["of two-way"] > 0.9
     assert found["ratings"] / found["of ratings"] > 0.85
+
+
+def test_the_bounds_of_ratings_are_those_of_the_analysis_but_for_its_freedom():
+    votes = cast(WIDE, 0.3, 2800, CLUSTERED, rng())
+    models = np.array(MODELS)
+    frame = pd.DataFrame(
+        {
+            "question_id": "quality",
+            "prompt_id": votes.prompt.astype(str),
+            "annotator_id": votes.annotator.astype(str),
+            "model_a": models[FIRST[votes.matchup]],
+            "model_b": models[SECOND[votes.matchup]],
+            "winner": np.where(votes.won, "model_a", "model_b"),
+        }
+    )
+    expected = ratings(frame).sort_values("model")
+    low, high = adaptive._rating_bounds(votes)
+    assert low == pytest.approx(expected["ci_low"].to_numpy(), abs=1e-3)
+    assert high == pytest.approx(expected["ci_high"].to_numpy(), abs=1e-3)
 
 
 def test_dropping_decided_pairs_saves_votes_at_the_same_power():

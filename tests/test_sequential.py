@@ -178,7 +178,7 @@ def test_the_other_model_sees_the_mirror_image(means):
 @given(MEANS)
 def test_the_interval_never_widens_and_agrees_with_the_p_value(means):
     before, after = anytime(means[:-1]), anytime(means)
-    assert after.p_value <= before.p_value
+    assert after.p_value <= before.p_value * (1 + 1e-9)
     if np.isnan(after.ci_low):
         return
     assert before.ci_low - 1e-5 <= after.ci_low <= after.ci_high <= before.ci_high + 1e-5

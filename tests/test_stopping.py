@@ -10,11 +10,13 @@ from evalkit.anytime_status import anytime_status
 from evalkit.collection import open_collection
 from evalkit.early_looks import HOLDS, planned_prompts
 from evalkit.errors import StudyError
+from evalkit.simulate import Population
+from evalkit.simulated_sessions import simulate_sessions
 from evalkit.store import open_store
 from evalkit.study import parse_study
 from evalkit.study_folder import StudyFolder
 from evalkit.study_sections import Stopping
-from evalkit.wording import OF_WHOM
+from evalkit.wording import OF_WHOM, anytime_lines, decision_words
 from tests.people import Person
 from tests.study_factory import MODELS, NOW, make_study
 from tests.test_cli import assert_refused, evalkit
@@ -213,3 +215,37 @@ def test_a_changed_study_is_refused_by_name(folder):
     finally:
         (folder.root / "study.toml").write_text(text, "utf-8")
         store.close()
+
+
+def test_simulated_votes_are_labelled(tmp_path):
+    folder = with_section(make_study(tmp_path / "study", n_prompts=2))
+    store = open_collection(folder, NOW)
+    alike = {
+        (q.id, i): 0.0 for q in folder.study.questions for i in folder.read_images()["image_id"]
+    }
+    simulate_sessions(folder, store, alike, Population(), seed=1, now=NOW)
+    table = anytime_status(folder, store)
+    store.close()
+    assert (table["vote_source"] == tables.SIMULATED).all()
+
+
+def test_words_of_a_decision():
+    row = {"question_id": "q", "model_a": "a", "model_b": "b", "decision": "decided",
+           "win_rate_a": 0.25, "ci_low": 0.1, "ci_high": 0.4, "n": 40, "n_annotators": 9,
+           "planned_votes": 1200, "method": "no interval: it changed; betting"}  # fmt: skip
+    assert decision_words(row) == "decided for b"
+    assert decision_words(row | {"decision": "go on"}) == "go on"
+    cannot = row | {"decision": "cannot be decided"}
+    assert decision_words(cannot) == "cannot be decided with 1,200 votes"
+    nan = float("nan")
+    changed = cannot | {"ci_low": nan, "ci_high": nan}
+    unseen = row | {"decision": "go on", "win_rate_a": nan}
+    said = anytime_lines(pd.DataFrame([row, changed, unseen]))
+    start = "  On q, a against b: "
+    assert said[1:] == [
+        start + "decided for b; win rate of a 25% (10% to 40%; 40 votes, 9 annotators).",
+        start + "cannot be decided with 1,200 votes; win rate of a 25% (40 votes, 9 annotators), "
+        "no interval: it changed.",
+        start + "go on; no votes.",
+        f"  {OF_WHOM}",
+    ]

@@ -4,6 +4,7 @@ from evalkit.analysis.agreement import agreement
 from evalkit.analysis.elo import elo
 from evalkit.analysis.ratings import ratings
 from evalkit.analysis.scores import bench_speeds, is_compiled, mean_scores, median_speeds
+from evalkit.analysis.sequential import anytime, anytime_table
 from evalkit.analysis.sides import left_share
 from evalkit.analysis.stability import stability
 from evalkit.analysis.summary import summary
@@ -12,6 +13,8 @@ from evalkit.analysis.win_rates import win_rates
 
 __all__ = [
     "agreement",
+    "anytime",
+    "anytime_table",
     "bench_speeds",
     "elo",
     "is_compiled",

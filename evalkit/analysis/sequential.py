@@ -34,8 +34,9 @@ _METHOD_OF_DEPTHS = (
 _CHANGED = "no interval: the win rate changed along the way, and no one value fits"
 
 # A discrete mixture is as valid as the integral, which Gauss-Legendre nodes are close to.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(128)
-_Q, _LOG_WEIGHTS = (_NODES + 1) / 2, np.log(_WEIGHTS / 2)
+_NODES, _LENGTHS = np.polynomial.legendre.leggauss(128)
+_Q, _WEIGHTS = (_NODES + 1) / 2, _LENGTHS / 2
+_LARGEST = 700.0  # of log e: about where a floating-point number ends
 _EDGE = 1e-9  # win rates nearer to 0 or 1 are not told from them
 _PAIR = ["question_id", "model_a", "model_b"]
 
@@ -87,7 +88,7 @@ def anytime(means: np.ndarray, *, level: float = LEVEL, planned: int | None = No
     bar = -np.log1p(-level)
     estimate = float(means.mean()) if len(means) else np.nan
     low, high = _interval(means, bar) if len(means) else (0.0, 1.0)
-    largest = float(np.exp(min(700.0, _largest(means, 0.5))))
+    largest = float(np.exp(_largest(means, 0.5)))
     if np.isnan(low):
         decision, method = CANNOT, f"{_CHANGED}; {METHOD}"
     else:
@@ -103,9 +104,11 @@ def log_e(means: np.ndarray, m: float) -> np.ndarray:
 
     `means` has shape (..., n), n prompts in order, and so has what comes back.
     """
-    x = np.asarray(means, dtype=float)[..., np.newaxis]
-    wealth = np.cumsum(np.log(x * (_Q / m) + (1 - x) * ((1 - _Q) / (1 - m))), axis=-2)
-    return _mixed(wealth)
+    x = np.asarray(means, dtype=float)[..., np.newaxis, :]
+    won, lost = (_Q / m)[:, np.newaxis], ((1 - _Q) / (1 - m))[:, np.newaxis]
+    # What overflows is above every bar, and stays there; what underflows is nothing in the mean.
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        return np.log(_WEIGHTS @ np.cumprod(won * x + lost * (1 - x), axis=-1))
 
 
 def anytime_table(
@@ -152,16 +155,9 @@ def pool_warning(n_annotators: int) -> str:
     return f"{voted}: this speaks for them, and for prompts like these; not for other people"
 
 
-def _mixed(wealth: np.ndarray) -> np.ndarray:
-    """Log of the mean over the last axis (the nodes), by their weights, of exp(wealth)."""
-    weighted = wealth + _LOG_WEIGHTS
-    top = weighted.max(axis=-1, keepdims=True)
-    return np.log(np.exp(weighted - top).sum(axis=-1)) + top[..., 0]
-
-
 def _largest(means: np.ndarray, m: float) -> float:
-    """The largest log e of the mean `m` so far; 0 before the first prompt."""
-    return max(0.0, float(log_e(means, m).max(initial=0.0)))
+    """The largest log e of the mean `m` so far, at most `_LARGEST`; 0 before the first prompt."""
+    return min(_LARGEST, float(log_e(means, m).max(initial=0.0)))
 
 
 def _interval(means: np.ndarray, bar: float) -> tuple[float, float]:
