@@ -100,6 +100,11 @@ def plan_votes(folder: StudyFolder, wish: Wish, alike: Alikeness, simulated: boo
     """
     study = folder.study
     n_prompts = len(draw(folder).table)
+    if n_prompts < 2:
+        raise EvalkitError(
+            f"plan: {folder.root} has one prompt, which gives no interval; allowed are two or more; "
+            "draw more prompts"
+        )
     votes = study.design.votes_per_pair * len(study.images.seeds)  # on each prompt
     family = len(matchups(study))
     alpha = ALPHA / family

@@ -66,6 +66,7 @@ def test_a_pilot_replaces_what_is_stated_and_simulated_ones_say_so(root, tmp_pat
     ("options", "sentence"),
     [
         (["--win-rate", "0.5"], "win rate = 0.5 is no preference"),
+        (["--win-rate", "0.50001"], "at least 0.005 from 0.5"),
         (["--power", "2"], "power = 2; allowed is a number between 0 and 1"),
         (["--annotators", "5"], "12 votes on each pair (votes_per_pair x seeds), by 5 annotators"),
         (["--prompt-sd", "-1"], "prompt sd = -1; allowed is 0 to 10"),
@@ -82,3 +83,9 @@ def test_mistakes_are_one_sentence(root, options, sentence):
 def test_a_pilot_study_that_was_not_analysed_is_refused(root):
     with pytest.raises(EvalkitError, match="no analysis there"):
         run(root, "--pilot", root)
+
+
+def test_one_prompt_is_refused(tmp_path):
+    alone = make_study(tmp_path / "study", n_prompts=1).root
+    with pytest.raises(EvalkitError, match="has one prompt"):
+        run(alone)

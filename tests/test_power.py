@@ -100,7 +100,7 @@ def test_a_pilot_says_how_alike_votes_are():
     )  # fmt: skip
     found, truth = of_pilot(votes), stated(0.6, 1, 0.6)
     assert found.prompt == pytest.approx(truth.prompt, abs=0.036)
-    assert found.annotator == pytest.approx(truth.annotator, abs=0.03)  # three times the sd over seeds
+    assert found.annotator == pytest.approx(truth.annotator, abs=0.03)  # 3 sds over seeds
     assert found.n == 9000
     turned = votes.rename(columns={"model_a": "model_b", "model_b": "model_a"}).assign(
         winner=votes["winner"].replace({"model_a": "model_b", "model_b": "model_a"})
@@ -148,6 +148,14 @@ def test_what_is_needed_reaches_the_power_and_one_less_does_not():
     assert annotators_needed(0.6, 0.8, 20, 4, ALIKE) is None
 
 
+def test_it_is_found_among_many():
+    """By halving: a hundred thousand annotators are not tried one after the other."""
+    votes = votes_needed(0.51, 0.8, 2000, 100_000, INDEPENDENT)
+    assert votes.power >= 0.8 > power_of(0.51, 2000, votes.votes_per_prompt - 1, 100_000,
+                                         INDEPENDENT).power  # fmt: skip
+    assert 9 <= votes.votes_per_prompt <= 11  # 19,617 independent votes
+
+
 def test_without_two_prompts_or_annotators_nothing_is_planned():
     for alone in (power_of(0.6, 1, 4, 20, ALIKE), power_of(0.6, 100, 1, 1, ALIKE)):
         assert np.isnan([alone.power, alone.half_width, alone.n_effective]).all()
@@ -155,7 +163,8 @@ def test_without_two_prompts_or_annotators_nothing_is_planned():
 
 @pytest.mark.parametrize(
     ("share", "power", "alpha", "found"),
-    [(0.5, 0.8, 0.05, "no preference"), (1.2, 0.8, 0.05, "win rate = 1.2"),
+    [(0.5, 0.8, 0.05, "no preference"), (0.5001, 0.8, 0.05, "at least 0.005 from"),
+     (1.2, 0.8, 0.05, "win rate = 1.2"),
      (0.6, 1.0, 0.05, "power = 1"), (0.6, 0.8, 0.0, "alpha = 0")],
 )  # fmt: skip
 def test_wishes_out_of_range_are_refused(share, power, alpha, found):

@@ -236,7 +236,21 @@ def test_a_row_counts_and_takes_the_tightest_of_the_depths():
     assert row["p_value"] == row["p_holm"] == min(1, 1 / row["e_value"])
     assert row["decision"] == "cannot be decided"  # four prompts never can
     assert row["warning"] == pool_warning(2)
-    assert row["warning"].startswith("2 annotators voted: this speaks for them")
+    assert row["warning"].startswith("SMALL POOL: 2 annotators voted: this speaks for them")
+    assert pool_warning(20).startswith("20 annotators voted: this speaks for them")
+
+
+def test_thousands_of_prompts_have_the_interval_of_their_mirror_image():
+    """A win rate that changes early: e passes the largest number, and the search must not end on
+    a flat top."""
+    rng = np.random.default_rng(4)
+    means = np.r_[rng.random(156) < 0.005, rng.random(4000) < 0.04].astype(float)
+    found, mirror = anytime(means), anytime(1 - means)
+    assert found.decision == mirror.decision == "decided"
+    assert found.ci_low < means[156:].mean() < found.ci_high < 0.06
+    assert (1 - mirror.ci_high, 1 - mirror.ci_low) == pytest.approx(
+        (found.ci_low, found.ci_high), abs=1e-5
+    )
 
 
 def test_models_that_stand_the_other_way_round_are_turned():

@@ -4,6 +4,7 @@ Sources: Cohen 1988 (normal approximation); Chernick & Liu 2002 (the power of ex
 sawtooth in n); Kish 1965 (design effect).
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import ceil, sqrt
 from typing import Any
@@ -18,6 +19,7 @@ from evalkit.errors import EstimateError
 
 ALPHA = 0.05
 MOST_PROMPTS = 1_000_000
+CLOSEST = 0.005  # to 1/2: some 80,000 independent votes
 _STRATA = 400  # of the estimated variance: the power is exact to 1e-4
 METHOD = "two-way interval of a win rate; noncentral t at the effective n"
 
@@ -188,11 +190,11 @@ def votes_needed(
     An annotator votes once on a prompt: there are no more votes on it than annotators.
     """
     _check(share, power, alpha)
-    tried = (
-        power_of(share, n_prompts, votes, n_annotators, alike, alpha)
-        for votes in range(1, n_annotators + 1)
-    )
-    return next((found for found in tried if found.power >= power), None)
+
+    def found(votes: int) -> Power:
+        return power_of(share, n_prompts, votes, n_annotators, alike, alpha)
+
+    return _fewest(found, power, 1, n_annotators)
 
 
 def prompts_needed(
@@ -213,16 +215,7 @@ def prompts_needed(
     def found(n_prompts: int) -> Power:
         return power_of(share, n_prompts, votes_per_prompt, n_annotators, alike, alpha)
 
-    most = 2
-    while not found(most).power >= power:
-        if most > MOST_PROMPTS:
-            return None
-        most *= 2
-    least = most // 2
-    while most - least > 1:  # power grows with the prompts
-        middle = (least + most) // 2
-        least, most = (least, middle) if found(middle).power >= power else (middle, most)
-    return found(most)
+    return _fewest(found, power, 2, MOST_PROMPTS)
 
 
 def annotators_needed(
@@ -235,11 +228,21 @@ def annotators_needed(
 ) -> Power | None:
     """The fewest annotators that reach the power; None where even one per vote does not."""
     _check(share, power, alpha)
-    tried = (
-        power_of(share, n_prompts, votes_per_prompt, annotators, alike, alpha)
-        for annotators in range(max(2, votes_per_prompt), n_prompts * votes_per_prompt + 1)
-    )
-    return next((found for found in tried if found.power >= power), None)
+
+    def found(annotators: int) -> Power:
+        return power_of(share, n_prompts, votes_per_prompt, annotators, alike, alpha)
+
+    return _fewest(found, power, max(2, votes_per_prompt), n_prompts * votes_per_prompt)
+
+
+def _fewest(found: Callable[[int], Power], power: float, least: int, most: int) -> Power | None:
+    """That of the least number, from `least` to `most`, which reaches the power; it grows."""
+    if most < least or not found(most).power >= power:
+        return None
+    while least < most:
+        middle = (least + most) // 2
+        least, most = (least, middle) if found(middle).power >= power else (middle + 1, most)
+    return found(least)
 
 
 def power_table(
@@ -269,8 +272,8 @@ def _check(share: float, power: float, alpha: float) -> None:
             raise EstimateError(
                 f"{name} = {value:g}; allowed is a number between 0 and 1; give one"
             )
-    if share == 0.5:
+    if abs(share - 0.5) < CLOSEST:
         raise EstimateError(
-            "win rate = 0.5 is no preference; allowed is any other between 0 and 1; give the "
-            "smallest one that should be seen, such as 0.6"
+            f"win rate = {share:g} is no preference that votes could show; allowed are those at "
+            f"least {CLOSEST:g} from 0.5; give the smallest one that should be seen, such as 0.6"
         )

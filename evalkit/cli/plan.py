@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 WinRate = Annotated[float, typer.Option(help="The smallest one that should be seen.")]
 Power = Annotated[float, typer.Option(help="The chance to see it.")]
-Annotators = Annotated[int | None, typer.Option(min=2, help="None: as many as the trials need.")]
+Annotators = Annotated[
+    int | None, typer.Option(min=2, max=100_000, help="None: as many as the trials need.")
+]
 Pilot = Annotated[
     Path | None, typer.Option(metavar="STUDY|FILE", help="Votes that say how alike votes are.")
 ]
