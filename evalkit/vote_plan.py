@@ -102,8 +102,8 @@ def plan_votes(folder: StudyFolder, wish: Wish, alike: Alikeness, simulated: boo
     n_prompts = len(draw(folder).table)
     if n_prompts < 2:
         raise EvalkitError(
-            f"plan: {folder.root} has one prompt, which gives no interval; allowed are two or more; "
-            "draw more prompts"
+            f"plan: {folder.root} has one prompt, which gives no interval; allowed are two or "
+            "more; draw more prompts"
         )
     votes = study.design.votes_per_pair * len(study.images.seeds)  # on each prompt
     family = len(matchups(study))
@@ -176,7 +176,7 @@ def plan_lines(plan: VotePlan) -> list[str]:
     wish, built = plan.wish, plan.designed
     of = f"each of {counted(plan.family, 'pair')} of models on each of {plan.questions} questions"
     lines = [
-        f"To see a win rate of {wish.win_rate:.0%} with power {wish.power:.0%} on {of} "
+        f"To see a win rate of {100 * wish.win_rate:g}% with power {wish.power:.0%} on {of} "
         f"(alpha {plan.alpha:.4g}: .05 by Holm's first step)",
         f"Votes alike on a prompt {plan.alike.prompt:.3f}, of an annotator "
         f"{plan.alike.annotator:.3f} ({plan.alike.source})",
