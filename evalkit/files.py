@@ -6,8 +6,10 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,7 @@ def list_sizes(folder: Path) -> dict[str, int]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Take away the parts of files whose writer was killed, directly in the folder.
+    """Take away the parts of files and of folders whose writer was killed, directly in the folder.
 
     Those are parts of a process of this machine that is no more, and those older than a day (of
     another machine that shares the disk). An object store has none.
@@ -103,11 +105,19 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*.part"):
         part = _PART.fullmatch(path.name)
         if part is not None and _is_left(path, part["host"], int(part["process"])):
-            path.unlink(missing_ok=True)
+            _remove_part(path)
+
+
+def _remove_part(path: Path) -> None:
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    with suppress(FileNotFoundError):  # another run takes it away
+        shutil.rmtree(path)
 
 
 def part_name() -> str:
-    """A new name for a file that this process needs only as long as it runs; hidden."""
+    """A new name for a file or folder that this process needs only as long as it runs; hidden."""
     return f".{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 

@@ -1,5 +1,6 @@
 """Results in words, the same in the terminal and on the page."""
 
+from collections.abc import Collection
 from math import isnan
 from typing import Any
 
@@ -8,21 +9,28 @@ import pandas as pd
 from evalkit import tables
 from evalkit.analysis import mean_scores
 
+_VALUES = 10  # of a column, named in a sentence
+
 OF_WHOM = (
     "They speak for the annotators who voted, and for prompts like these; not for other people: "
     "few annotators stay few, however many votes they give."
 )
 
 
-def win_rate_lines(win_rates: pd.DataFrame) -> list[str]:
-    """One sentence per row of a win-rate table; a first line says so where votes are simulated."""
-    lines = [win_rate_sentence(row) for row in win_rates.to_dict("records")]
+def win_rate_lines(win_rates: pd.DataFrame, unknown: Collection[str] = ()) -> list[str]:
+    """One sentence per row of a win-rate table; a first line says so where votes are simulated.
+
+    `unknown` names the ids that the votes lack (annotator_id, prompt_id): nobody can count those.
+    """
+    lines = [win_rate_sentence(row, unknown) for row in win_rates.to_dict("records")]
     return [tables.SIMULATED, *lines] if tables.is_simulated(win_rates) else lines
 
 
 def analysis_lines(results: dict[str, pd.DataFrame], summary: dict[str, Any]) -> list[str]:
     """An analysis in words: every win rate, the ratings, and what does not count or is missing."""
-    lines = [*win_rate_lines(results["win_rates"]), *rating_lines(results["ratings"])]
+    lines = win_rate_lines(results["win_rates"], summary.get("ids_unknown", ()))
+    lines += [slice_sentence(name, frame) for name, frame in results.items() if "by" in frame]
+    lines += rating_lines(results["ratings"])
     lines += anytime_lines(results["anytime"]) if "anytime" in results else []
     lines += [exclusion_sentence(summary)] if summary.get("votes_excluded") else []
     for reason, n in summary.get("rows_left_out", {}).items():
@@ -73,14 +81,22 @@ def rating_lines(ratings: pd.DataFrame) -> list[str]:
     return lines
 
 
+def slice_sentence(name: str, slices: pd.DataFrame) -> str:
+    """Which values of a column the table of that name has the win rates of."""
+    values = [value or "(empty)" for value in slices["value"].unique()]
+    shown = ", ".join(values[:_VALUES]) + (", ..." if len(values) > _VALUES else "")
+    by = slices["by"].iloc[0]
+    return f"{name}.csv has the win rates by {by}, {counted(len(values), 'value')}: {shown}."
+
+
 def exclusion_sentence(summary: dict[str, Any]) -> str:
     """How many main votes do not count, and by which rules."""
     n, main = summary["votes_excluded"], summary["votes_main"]
     rules = f" ({summary['exclusion_rule']})" if summary.get("exclusion_rule") else ""
-    return (
-        f"{n:,} of {counted(main, 'main vote')} excluded by rule{rules}; sensitivity.csv has the "
-        "results without exclusions beside these."
-    )
+    said = f"{n:,} of {counted(main, 'main vote')} excluded by rule{rules}"
+    if "sensitivity" in summary.get("not_computed", {}):
+        return f"{said}."
+    return f"{said}; sensitivity.csv has the results without exclusions beside these."
 
 
 def score_lines(scores: pd.DataFrame) -> list[str]:
@@ -95,12 +111,12 @@ def score_lines(scores: pd.DataFrame) -> list[str]:
     return lines
 
 
-def win_rate_sentence(row: dict[str, Any]) -> str:
+def win_rate_sentence(row: dict[str, Any], unknown: Collection[str] = ()) -> str:
     """Who was preferred, with the win rate, its 95% interval and the counts behind it.
 
     The first model named is the one with the higher rate; where the interval holds 50%, no
     preference is claimed. What could not be estimated is said, with the reason that the row's
-    method gives.
+    method gives; of the ids in `unknown`, that they are.
     """
     first, second = row["model_a"], row["model_b"]
     rate, low, high = row["win_rate_a"], row["ci_low"], row["ci_high"]
@@ -112,7 +128,7 @@ def win_rate_sentence(row: dict[str, Any]) -> str:
         first, second, won, lost = second, first, lost, won
         rate, low, high = 1 - rate, 1 - high, 1 - low
     voters = f"{'simulated ' if row.get('vote_source') == tables.SIMULATED else ''}annotators"
-    counts = _counts(row, won, lost)
+    counts = _counts(row, won, lost, unknown)
     if isnan(low):
         return (
             f"On {question}, {first} has a win rate of {_percent(rate)} against {second} "
@@ -139,7 +155,7 @@ def _anytime_share(row: dict[str, Any]) -> str:
     return f"{rate} ({_percent(row['ci_low'])} to {_percent(row['ci_high'])}; {counts})"
 
 
-def _counts(row: dict[str, Any], won: int, lost: int) -> str:
+def _counts(row: dict[str, Any], won: int, lost: int, unknown: Collection[str]) -> str:
     """`46 won, 23 lost, 11 ties counted half; 20 prompts, 15 annotators`."""
     ties = [counted(row["ties"], "tie")] if row["ties"] else []
     both_bad = [f"{row['both_bad']} both bad"] if row["both_bad"] else []
@@ -148,8 +164,11 @@ def _counts(row: dict[str, Any], won: int, lost: int) -> str:
     left_out = {"drop": ties + both_bad, "both_bad_apart": both_bad}.get(rule, [])
     half = f", {' and '.join(halves)} counted half" if halves else ""
     half += f", {' and '.join(left_out)} left out" if left_out else ""
-    prompts, people = counted(row["n_prompts"], "prompt"), counted(row["n_annotators"], "annotator")
-    return f"{won} won, {lost} lost{half}; {prompts}, {people}"
+    of = ", ".join(
+        f"{noun}s unknown" if f"{noun}_id" in unknown else counted(row[f"n_{noun}s"], noun)
+        for noun in ("prompt", "annotator")
+    )
+    return f"{won} won, {lost} lost{half}; {of}"
 
 
 def counted(n: int, noun: str) -> str:

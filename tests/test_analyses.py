@@ -1,6 +1,9 @@
 """Whole analyses: every table, its options, exclusions, and files that are written all or not."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,7 @@ from evalkit.result_tables import Options, analyze_file, analyze_study, writing
 from evalkit.result_tables.estimates import table_of
 from evalkit.simulate import Population, simulate_comparisons
 from evalkit.simulated_sessions import simulate_sessions
+from evalkit.wording import analysis_lines
 from tests.study_factory import NOW, make_study
 
 OF_VOTES = {
@@ -131,6 +135,57 @@ def test_ids_that_a_file_lacks_are_said_in_every_method(tmp_path):
         assert said.str.contains("names no annotators").all()
         assert said.str.contains("names no prompts").all()
     assert analysis.summary["ids_unknown"] == ["prompt_id", "annotator_id"]
+    assert (analysis.summary["annotators"], analysis.summary["prompts"]) == (None, None)
+    assert not {"stability", "annotators"} & set(analysis.results)
+    reason = "not computed: the file names no prompts or annotators"
+    assert analysis.summary["not_computed"] == {"stability": reason, "annotators": reason}
+    lines = analysis_lines(analysis.results, analysis.summary)
+    assert "prompts unknown, annotators unknown)" in lines[0]
+    assert f"stability, annotators: {reason}." in lines
+
+
+def test_a_log_that_lacks_only_people_counts_its_prompts(tmp_path):
+    path = tmp_path / "battles.csv"
+    battles = {"question_id": ["c1", "c1", "c2", "c2"], "model_a": "x", "model_b": "y"}
+    pd.DataFrame({**battles, "winner": ["model_a", "tie", "model_b", "model_a"]}).to_csv(path)
+    analysis = analyze_file(path, tmp_path / "out", format="arena")
+    assert "2 prompts, annotators unknown)" in analysis_lines(analysis.results, analysis.summary)[0]
+    assert (analysis.summary["annotators"], analysis.summary["prompts"]) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        ("winner", "winner is part of a vote itself.*allowed are category, challenge"),
+        ("left_model", "left_model is part of a vote itself"),
+        ("question_id", "question_id is part of a vote itself"),
+        ("a/b", "'a/b' becomes part of a file's name"),
+        ("../../esc", "becomes part of a file's name"),
+        ("", "becomes part of a file's name"),
+        ("a\nb", r"'a\\nb' becomes part of a file's name"),
+    ],
+)
+def test_a_column_that_gives_no_slices_is_refused(by, message):
+    with pytest.raises(EvalkitError, match=f"^--by: .*{message}"):
+        Options(by=by)
+
+
+def test_the_slices_are_said_in_the_terminal(file, tmp_path):
+    command = ["analyze", str(file), "--out", str(tmp_path / "out"), "--by", "category"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    said = "win_rates_by_category.csv has the win rates by category, 2 values: Animals, Arts."
+    assert said in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("interval", ["wilson", "bootstrap"])
+def test_rules_for_ties_and_sides_have_the_interval_that_was_asked_for(file, tmp_path, interval):
+    analysis = analyze_file(file, tmp_path / "out", Options(interval=interval, seed=5))
+    assert set(analysis["tie_rules"]["interval"]) == {interval}
+    half = analysis["tie_rules"].query("ties_rule == 'half'").reset_index(drop=True)
+    for name in ("ci_low", "ci_high", "p_value"):
+        np.testing.assert_array_equal(half[name], analysis["win_rates"][name])
+    assert analysis["sides"]["method"].str.contains(interval, case=False).all()
 
 
 def test_votes_that_a_file_says_are_excluded_do_not_count(votes, tmp_path):
@@ -139,9 +194,7 @@ def test_votes_that_a_file_says_are_excluded_do_not_count(votes, tmp_path):
     aside = votes.assign(excluded_by=np.where(who, "attention_below, blocked", ""))
     aside.to_csv(path, index=False)
     analysis = analyze_file(path, tmp_path / "out")
-    pd.testing.assert_frame_equal(
-        analysis["win_rates"].drop(columns="vote_source"), win_rates(votes[~who])
-    )
+    pd.testing.assert_frame_equal(analysis["win_rates"], win_rates(votes[~who]))
     counts = analysis["exclusions"].set_index("rule")["n_votes"].to_dict()
     n, all_votes = int(who.sum()), len(votes)
     assert counts == {
@@ -186,6 +239,83 @@ def excluding_study(root):
     return folder
 
 
+def test_votes_that_lie_in_the_folder_of_the_tables_stay(file, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    votes = file.rename(out / "comparisons.csv")
+    before = votes.read_bytes()
+    analyze_file(votes, out)
+    assert analyze_file(votes, out).summary["votes_counted"] == 2 * 3 * 10 * 4
+    assert votes.read_bytes() == before
+
+
+def test_a_folder_with_the_name_of_a_table_is_refused_before_anything_is_changed(file, tmp_path):
+    out = tmp_path / "out"
+    analyze_file(file, out)
+    (out / "ratings.csv").unlink()
+    (out / "ratings.csv").mkdir()
+    (out / "ratings.csv" / "mine").write_text("kept")
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(StudyError, match="ratings.csv: a folder has the name of a table"):
+        analyze_file(file, out, Options(ties="drop"))
+    after = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert after == before
+    assert (out / "ratings.csv" / "mine").read_text() == "kept"
+    assert len(list(out.iterdir())) == len(before) + 1
+
+
+def test_a_failure_while_tables_are_exchanged_brings_the_earlier_ones_back(
+    file, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    analyze_file(file, out, Options(by="category"))
+    before = written(out)
+    replace = type(out).replace
+
+    def refused(path, target):
+        if path.parent.name == "new" and path.name == "sides.csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return replace(path, target)
+
+    monkeypatch.setattr(type(out), "replace", refused)
+    with pytest.raises(PermissionError):
+        analyze_file(file, out, Options(ties="drop"))
+    assert written(out) == before
+
+
+KILLED_IN_THE_EXCHANGE = """
+import os, signal, sys
+from pathlib import Path
+from evalkit.result_tables import Options, analyze_file
+
+replace = Path.replace
+
+def killed(path, target):
+    if path.parent.name == "new" and path.name == "sides.csv":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(path, target)
+
+Path.replace = killed
+analyze_file(Path(sys.argv[1]), Path(sys.argv[2]), Options(ties="drop"))
+"""
+
+
+def test_an_analysis_killed_between_two_tables_has_no_summary_and_the_next_one_is_whole(
+    file, tmp_path
+):
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    analyze_file(file, whole, Options(ties="drop"))
+    analyze_file(file, out)
+    command = [sys.executable, "-c", KILLED_IN_THE_EXCHANGE, str(file), str(out)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    assert not (out / "summary.json").exists()
+    assert (out / "ratings.csv").read_bytes() == (whole / "ratings.csv").read_bytes()
+    assert not (out / "sides.csv").exists()
+    assert len([path for path in out.iterdir() if path.suffix == ".part"]) == 1
+    analyze_file(file, out, Options(ties="drop"))
+    assert written(out) == written(whole)
+
+
 @pytest.fixture(scope="module")
 def excluding(tmp_path_factory):
     return excluding_study(tmp_path_factory.mktemp("studies") / "study")
@@ -207,6 +337,12 @@ def test_a_study_sets_votes_aside_and_gives_the_headline_both_ways(excluding):
     every = win_rates(votes.drop(columns="excluded_by"))
     np.testing.assert_allclose(rates["estimate_all"], every["win_rate_a"])
     np.testing.assert_allclose(rates["estimate"], analysis["win_rates"]["win_rate_a"])
+    sizes = analysis["sensitivity"]["measure"].value_counts().to_dict()
+    # two questions: three pairs and three models, and the models' means of the questions
+    assert sizes == {
+        "win_rate_a": 6, "rating": 6, "left_share": 2, "elo": 9, "krippendorff_alpha": 2,
+        "raw_agreement": 2, "repeat_consistency": 2,
+    }  # fmt: skip
     people = analysis["annotators"].set_index("annotator_id")["excluded_by"]
     assert set(people[people != ""].index) == set(votes.loc[aside, "annotator_id"])
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import expit
 
-from evalkit.analysis.intervals import share
+from evalkit.analysis.intervals import share, wilson
 from evalkit.analysis.paired_models import fit
 from evalkit.simulate import Population, SimulatedShares, gap_of, simulate_shares
 from tests.paired_votes import clustered_study
@@ -90,6 +91,26 @@ def test_few_annotators_of_strong_tastes():
     found = studies_of(10, 0.5, 1.0)
     assert 0.935 <= coverage(found, "two-way").share <= 0.965
     assert coverage(found, "by-prompt").share < 0.6
+
+
+def test_annotators_with_unequal_numbers_of_votes():
+    """Votes per annotator as 1 / rank: 20 people are worth some 8, one vote on each prompt."""
+    rng = np.random.default_rng(1)
+    gap = gap_of(0.6, Population(0.5, 1.0))
+    chances = 1 / np.arange(1, 21) / (1 / np.arange(1, 21)).sum()
+    covered = {"effective": 0, "counted": 0}
+    prompt, studies = np.arange(100), 1000
+    for _ in range(studies):
+        annotator = rng.choice(20, size=100, p=chances)
+        effects = 0.5 * rng.standard_normal(100) + rng.standard_normal(20)[annotator]
+        points = (rng.random(100) < expit(gap + effects)).astype(float)
+        result = share(points, prompt, annotator)
+        t = stats.t.ppf(0.975, result.n_annotators - 1)
+        low, high = wilson(result.estimate, result.n_effective, t)
+        covered["effective"] += result.ci_low <= 0.6 <= result.ci_high
+        covered["counted"] += low <= 0.6 <= high
+    assert 0.92 <= covered["effective"] / studies <= 0.965
+    assert covered["counted"] / studies < 0.92
 
 
 def test_prompts_alone():

@@ -22,6 +22,7 @@ from evalkit.analysis.elo import (
 from evalkit.analysis.matchups import count
 from evalkit.analysis.ratings import ratings
 from evalkit.errors import EstimateError
+from evalkit.result_tables.estimates import _orders
 from tests.paired_votes import ALL_TIES, DISCONNECTED, SEPARATED, comparisons, random_votes
 from tests.reference import FOLDER, needs_reference, read_json
 
@@ -54,7 +55,7 @@ def test_all_orders_together_are_each_order_alone(n):
     together = _in_random_orders(votes, 4.0, 1000, 5, np.random.default_rng(3))
     winner = np.where(votes.outcome == 0, votes.first, votes.second)
     loser = np.where(votes.outcome == 0, votes.second, votes.first)
-    pair, rng = winner * 4 + loser, np.random.default_rng(3)
+    pair, rng = np.sort(winner * 4 + loser), np.random.default_rng(3)
     orders = [_shuffled(pair, 16, rng) for _ in range(5)]
     for row, order in enumerate(orders):
         assert (np.sort(order) == np.sort(pair)).all()
@@ -74,7 +75,8 @@ def test_every_order_is_as_likely():
 def test_the_table_of_one_question():
     frame = random_votes(42, n=1600, models=5)
     coded = encode(frame)
-    final = _in_random_orders(coded.take(coded.is_decided), 1, 1000, 1000, np.random.default_rng(9))
+    rng = np.random.default_rng([9, *b"quality"])
+    final = _in_random_orders(coded.take(coded.is_decided), 1, 1000, 1000, rng)
     found = elo(frame, seed=9)
     assert found["elo"].to_numpy() == pytest.approx(np.sort(final.mean(axis=0))[::-1])
     assert found["elo"].mean() == pytest.approx(1000)
@@ -130,7 +132,8 @@ def test_the_mean_of_the_questions():
         both = (quality[column] + alignment[column]) / 2
         assert mean[column].to_dict() == pytest.approx(both.to_dict())
     assert mean["n"].to_dict() == (quality["n"] + alignment["n"]).to_dict()
-    assert mean["method"].str.startswith("Elo (K=1, paper); mean of 2 questions").all()
+    said = "Elo (K=1, 200 of the paper's 1000 orders); mean of 2 questions"
+    assert mean["method"].str.startswith(said).all()
     # Of two independent orders the mean has less spread than either.
     assert (mean["elo_high"] - mean["elo_low"]).mean() < 0.9 * (
         quality["elo_high"] - quality["elo_low"]
@@ -192,3 +195,28 @@ def test_the_order_of_the_table_does_not_matter_to_the_mean_field(seed):
     coded = encode(frame)
     expected = mean_field(count(coded.take(coded.is_decided)).wins)
     assert sorted(one["mean_field"]) == pytest.approx(sorted(expected), abs=1e-6)
+
+
+def test_neither_the_order_of_rows_nor_another_question_moves_it():
+    votes = random_votes(51, n=300)
+    found = elo(votes, orders=30)
+    pd.testing.assert_frame_equal(elo(votes.sample(frac=1, random_state=1), orders=30), found)
+    both = elo(pd.concat([random_votes(52).assign(question_id="alignment"), votes]), orders=30)
+    alone = both[both["question_id"] == "quality"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, found)
+
+
+def test_fewer_orders_than_the_papers_are_not_called_the_papers():
+    votes = random_votes(53, n=60)
+    assert set(elo(votes, orders=50)["method"]) == {"Elo (K=1, 50 of the paper's 1000 orders)"}
+    assert set(elo(votes)["method"]) == {"Elo (K=1, paper)"}
+    assert set(elo(votes, k=32, orders=50)["method"]) == {"Elo (K=32)"}
+
+
+def test_the_orders_go_by_the_main_votes_of_the_largest_question():
+    # 10^8 steps: 1000 orders of 100,000 votes, 500 of 200,000.
+    votes = pd.DataFrame({"question_id": ["q"] * 100_000 + ["r"] * 100_000, "kind": "main"})
+    repeats = pd.DataFrame({"question_id": ["q"] * 50_000, "kind": "repeat"})
+    assert _orders(pd.concat([votes, repeats])) == 1000
+    assert _orders(votes.assign(question_id="q")) == 500
+    assert _orders(repeats) == 1000

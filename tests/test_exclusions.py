@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit import tables
-from evalkit.analysis import ratings, win_rates
+from evalkit.analysis import agreement, elo, ratings, win_rates
 from evalkit.analysis.annotators import annotator_table_of
 from evalkit.analysis.exclusions import (
     NO_RULE,
@@ -211,6 +211,41 @@ def test_both_numbers_are_those_of_the_tables():
     assert both["measure"].unique().tolist() == ["rating"]
     assert both.loc["x", "estimate"] > both.loc["x", "estimate_all"]
     assert both.loc["x", "n"] == (~without).sum()
+
+
+def test_elo_stands_with_and_without_and_has_no_interval():
+    marked = contrary(votes())
+    without = marked["annotator_id"].isin(["p00", "p01"])
+    found = with_and_without(elo, marked).set_index("model")
+    kept, every = (elo(frame).set_index("model") for frame in (votes()[~without], votes()))
+    assert set(found["measure"]) == {"elo"}
+    for model in ("x", "y"):
+        row = found.loc[model]
+        assert (row["estimate"], row["n"]) == (kept.loc[model, "elo"], (~without).sum())
+        assert (row["estimate_all"], row["n_all"]) == (every.loc[model, "elo"], 80)
+    bounds = ["ci_low", "ci_high", "ci_low_all", "ci_high_all"]
+    assert found[bounds].isna().all(axis=None)
+    assert found.loc["x", "change"] > 1  # they chose against the better model
+
+
+def test_every_measure_of_agreement_stands_with_and_without():
+    marked = contrary(votes())
+    kept, every = (agreement(frame).set_index("measure") for frame in (counted(marked), votes()))
+    found = with_and_without(agreement, marked).set_index("measure")
+    assert set(found.index) == {"krippendorff_alpha", "raw_agreement", "repeat_consistency"}
+    for ending, table in (("", kept), ("_all", every)):
+        for name in ("estimate", "ci_low", "ci_high", "n"):
+            np.testing.assert_array_equal(found[name + ending], table.loc[found.index, name])
+    assert found.loc["krippendorff_alpha", "change"] > 0  # without the contrary they agree more
+
+
+def test_elo_and_agreement_are_unknown_where_nothing_is_left():
+    marked = votes().assign(excluded_by="blocked")
+    for estimate in (elo, agreement):
+        found = with_and_without(estimate, marked)
+        assert len(found) == len(estimate(votes()))
+        assert found["n"].eq(0).all()
+        assert found["estimate"].isna().all()
 
 
 def test_the_tables_count_what_is_not_set_aside():

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from evalkit.analysis.clusters import share_sums
 from evalkit.analysis.intervals import INTERVALS, share, share_from, two_way_share, wilson
-from evalkit.analysis.significance import two_way_variance
+from evalkit.analysis.significance import freedom_of, two_way_variance
 from evalkit.errors import EstimateError
 from tests.reference import FOLDER, needs_reference, read_json
 
@@ -128,6 +128,49 @@ def test_the_p_value_agrees_with_the_interval():
     assert seen == {True, False}
 
 
+def test_the_p_value_of_the_bootstrap_agrees_with_its_interval_too():
+    points = np.repeat([1.0, 0.0], [38, 18])
+    codes = np.arange(56)
+    seen = set()
+    for seed in range(60):
+        result = share(points, codes, codes, "bootstrap", level=0.9, seed=seed, replicates=100)
+        outside = not result.ci_low <= 0.5 <= result.ci_high
+        seen.add(outside)
+        assert (result.p_value < 0.1) == outside
+    assert seen == {True, False}
+
+
+def test_unequal_annotators_have_the_freedom_of_equal_ones():
+    """Kish 1965: 10, 5 and 5 votes are worth 20^2 / (100 + 25 + 25) = 2.67 annotators."""
+    prompt, annotator = np.arange(20), np.repeat([0, 1, 2], [10, 5, 5])
+    points = np.array([1.0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 1, 1, 0])
+    result = two_way_share(points, prompt, annotator)
+    t = stats.t.ppf(0.975, 400 / 150 - 1)
+    found = (result.ci_low, result.ci_high)
+    assert found == pytest.approx(wilson(points.mean(), result.n_effective, t))
+    equal = share_sums(points, prompt, np.tile(np.arange(4), 5))
+    assert equal.annotators.effective(20) == 4  # exactly
+    assert freedom_of(20, equal.prompts, equal.annotators) == 3
+
+
+def test_one_annotator_with_nearly_all_votes_leaves_everything_open():
+    points, prompt = np.tile([1.0, 1.0, 0.0], 400), np.arange(1200)
+    result = two_way_share(points, prompt, (prompt == 0).astype(int))
+    assert result.ci_low < 1e-6
+    assert result.ci_high > 1 - 1e-6
+    assert result.p_value > 0.9
+
+
+def test_plain_wilson_has_an_interval_where_votes_cancel_within_cells():
+    points, codes = np.tile([1.0, 0.0], 8), np.arange(16) // 2
+    result = share(points, codes, codes, "wilson")
+    expected = proportion_confint(8, 16, method="wilson")
+    assert (result.ci_low, result.ci_high) == pytest.approx(expected, abs=1e-12)
+    assert "no variation" in share(points, codes, codes).method
+    ties = share(np.full(16, 0.5), codes, codes, "wilson")  # two ties in each cell
+    assert ties.method == "no interval: every vote is a tie"
+
+
 def test_what_cannot_be_known_is_said():
     one = np.zeros(4, dtype=int)
     four = np.arange(4)
@@ -192,7 +235,8 @@ def test_one_way_intervals_by_hand():
     # Residuals 3 - 2.4, 1 - 2.4, 2 - 1.2: .36 + 1.96 + .64 = 2.96, times 3 / 2, over 100.
     effective = 0.6 * 0.4 / (2.96 * 1.5 / 100)
     assert result.n_effective == pytest.approx(effective)
-    t = stats.t.ppf(0.975, 2)
+    # 4, 4 and 2 votes are worth 10^2 / (16 + 16 + 4) equal prompts: 2.78, one less for the mean.
+    t = stats.t.ppf(0.975, 100 / 36 - 1)
     assert (result.ci_low, result.ci_high) == pytest.approx(wilson(0.6, effective, t))
     assert (result.n, result.n_prompts, result.n_annotators) == (10, 3, 5)
     by_prompt = share(points, annotator, prompt, "by-annotator")

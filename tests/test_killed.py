@@ -268,7 +268,11 @@ def test_parts_of_a_killed_run_are_taken_away_and_no_others(tmp_path):
     for path in (*left, *kept, old):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))  # of another machine, and of long ago
+    tables_left = folder.root / f"{host}-{dead.pid}-efgh.part"  # a folder, of a killed analysis
+    (tables_left / "new").mkdir(parents=True)
+    (tables_left / "new" / "ratings.csv").write_bytes(b"half")
     generate(folder)
+    assert not tables_left.exists()
     assert [path for path in left if path.exists()] == []
     assert [path for path in kept if not path.exists()] == []
     assert not old.exists()

@@ -19,7 +19,8 @@ from evalkit.result_tables import Options, analyze_file
 from evalkit.simulate import simulate_comparisons
 from evalkit.vote_files import out_of_core
 from evalkit.vote_files.out_of_core import is_large, read_large
-from tests.test_vote_files import BAD, frame, write
+from evalkit.wording import analysis_lines
+from tests.test_vote_files import BAD, VOTES, frame, write
 
 STRENGTHS = {"w": 0.8, "x": 0.3, "y": 0.0, "z": -0.5}
 
@@ -51,6 +52,12 @@ def votes():
 
 
 @pytest.fixture(scope="module")
+def people(votes):
+    """The same votes without the mark of simulated ones, which sums do not carry."""
+    return votes.drop(columns="vote_source")
+
+
+@pytest.fixture(scope="module")
 def large(votes, tmp_path_factory):
     """The same votes read out of core, in parts of 100."""
     path = write(tmp_path_factory.mktemp("votes") / "votes.parquet", votes)
@@ -61,22 +68,36 @@ def large(votes, tmp_path_factory):
 
 @pytest.mark.parametrize("rule", ["half", "drop", "both_bad_apart"])
 @pytest.mark.parametrize("interval", ["two-way", "wilson", "by-prompt", "by-annotator"])
-def test_win_rates_are_those_in_memory(votes, large, rule, interval):
-    expected = win_rates(votes, ties=rule, interval=interval)
+def test_win_rates_are_those_in_memory(people, large, rule, interval):
+    expected = win_rates(people, ties=rule, interval=interval)
     found = win_rates_of(large.pairs, ties=rule, interval=interval)
     pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("ties", ["half", "drop", "model"])
-def test_ratings_are_those_in_memory(votes, large, ties):
+def test_ratings_are_those_in_memory(people, large, ties):
     found = ratings_of(large.pairs, ties=ties)
-    pd.testing.assert_frame_equal(found, ratings(votes, ties=ties), rtol=1e-7)
+    pd.testing.assert_frame_equal(found, ratings(people, ties=ties), rtol=1e-7)
 
 
-def test_rules_for_ties_and_sides_are_those_in_memory(votes, large):
-    pd.testing.assert_frame_equal(tie_rules_of(large.pairs), tie_rules(votes), rtol=1e-9)
-    found = left_share_of(large.pairs, large.sides)
-    pd.testing.assert_frame_equal(found, left_share(votes), rtol=1e-9)
+def test_unequal_annotators_have_the_freedom_of_effective_ones_there_too(people, tmp_path):
+    first = people["annotator_id"].isin(people["annotator_id"].unique()[:6])
+    table = people.assign(annotator_id=people["annotator_id"].mask(first, "most"))
+    sums = read_large(write(tmp_path / "votes.parquet", table)).pairs
+    pd.testing.assert_frame_equal(win_rates_of(sums), win_rates(table), rtol=1e-9)
+    pd.testing.assert_frame_equal(ratings_of(sums), ratings(table), rtol=1e-7)
+    widths = [
+        (one["ci_high"] - one["ci_low"]).mean() for one in (ratings_of(sums), ratings(people))
+    ]
+    assert widths[0] > 1.5 * widths[1]
+
+
+@pytest.mark.parametrize("interval", ["two-way", "wilson", "by-annotator"])
+def test_rules_for_ties_and_sides_are_those_in_memory(people, large, interval):
+    found = tie_rules_of(large.pairs, interval=interval)
+    pd.testing.assert_frame_equal(found, tie_rules(people, interval=interval), rtol=1e-9)
+    found = left_share_of(large.pairs, large.sides, interval=interval)
+    pd.testing.assert_frame_equal(found, left_share(people, interval=interval), rtol=1e-9)
 
 
 def test_sums_do_not_depend_on_the_parts(votes, large):
@@ -132,7 +153,24 @@ def test_excluded_votes_do_not_count(tmp_path):
     table = frame().assign(excluded_by=["", "attention_below", ""])
     large = read_large(write(tmp_path / "votes.parquet", table))
     assert large.pairs["quality"].counts.sum() == 2
-    assert large.n_rows == 3
+    assert (large.n_rows, large.n_main) == (3, 3)
+    assert (large.n_annotators, large.n_prompts) == (1, 2)  # bob's only vote is set aside
+
+
+def test_the_summary_has_the_counts_of_one_in_memory(tmp_path):
+    table = frame([*VOTES, ("eve", "p3", "quality", "x", "y", "tie", "")])
+    table = table.assign(excluded_by=["", "attention_below", "", ""])
+    table = table.assign(kind=["main", "main", "main", "repeat"])
+    path = write(tmp_path / "votes.parquet", table)
+    in_memory = analyze_file(path, tmp_path / "memory").summary
+    on_disk = analyze_file(path, tmp_path / "disk", out_of_core=True)
+    apart = {"out_of_core", "not_computed"}
+    assert on_disk.summary.keys() == in_memory.keys()
+    for key in in_memory.keys() - apart:
+        assert on_disk.summary[key] == in_memory[key], key
+    assert (in_memory["annotators"], in_memory["votes_excluded"]) == (1, 1)
+    lines = analysis_lines(on_disk.results, on_disk.summary)
+    assert "1 of 3 main votes excluded by rule." in lines  # no sensitivity.csv to point at
 
 
 def test_too_many_pairs_are_refused(tmp_path, monkeypatch):

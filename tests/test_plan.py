@@ -80,6 +80,12 @@ def test_mistakes_are_one_sentence(root, options, sentence):
     assert sentence in str(refused.value)
 
 
+def test_nobody_takes_more_than_an_hour_over_a_trial(root):
+    done = CliRunner().invoke(app, ["plan", str(root), "--seconds-per-vote", "1e308"])
+    assert done.exit_code == 2
+    assert "should be less than or equal to 3600" in done.output
+
+
 def test_a_pilot_study_that_was_not_analysed_is_refused(root):
     with pytest.raises(EvalkitError, match="no analysis there"):
         run(root, "--pilot", root)

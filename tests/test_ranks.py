@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from evalkit.analysis.coding import encode
 from evalkit.analysis.paired_models import fit
 from evalkit.analysis.ranks import ranks
+from evalkit.analysis.ratings import _compared
 from tests.paired_votes import clustered_study, random_votes
 
 
@@ -21,7 +22,7 @@ def made(strengths, variance):
 
 
 def test_what_is_far_apart_is_told_apart():
-    found = ranks(made([1.0, 0.9, -0.5, -1.4], 0.005), np.full(4, 50))
+    found = ranks(made([1.0, 0.9, -0.5, -1.4], 0.005), np.full((4, 4), 50))
     # Differences have sd .1: .1 apart is one sd, .9 and more is nine.
     assert found.low.tolist() == [1, 1, 3, 4]
     assert found.high.tolist() == [2, 2, 3, 4]
@@ -30,13 +31,13 @@ def test_what_is_far_apart_is_told_apart():
 
 def test_it_is_holm_over_all_ordered_pairs():
     fitted = fit(encode(random_votes(21, n=900, models=5)))
-    freedom = np.array([7, 7, 5, 7, 6])
+    freedom = np.minimum.outer([7, 7, 5, 7, 6], [7, 7, 5, 7, 6])
     pairs = [(i, j) for i in range(5) for j in range(5) if i != j]
     p_values = []
     for i, j in pairs:
         contrast = np.eye(5)[i] - np.eye(5)[j]
         statistic = contrast @ fitted.strengths / np.sqrt(fitted.variance(contrast))
-        p_values.append(stats.t.sf(statistic, min(freedom[i], freedom[j])))
+        p_values.append(stats.t.sf(statistic, freedom[i, j]))
     shown = multipletests(p_values, alpha=0.05, method="holm")[0]
     low, high = np.ones(5), np.full(5, 5)
     for (i, j), is_better in zip(pairs, shown, strict=True):
@@ -55,17 +56,18 @@ def test_no_overlap_rule():
     fitted = replace(fitted, covariance=shared, floor=shared)
     half = stats.t.ppf(0.975, 50) * np.sqrt(0.105)
     assert 0.2 - half < -0.2 + half
-    assert ranks(fitted, np.full(2, 50)).high.tolist() == [1, 2]
+    assert ranks(fitted, np.full((2, 2), 50)).high.tolist() == [1, 2]
 
 
 def test_a_pair_that_cannot_be_tested_is_open():
     fitted = made([2.0, 0.0, -2.0], 0.001)
-    found = ranks(fitted, np.array([30, 30, 0]))
+    found = ranks(fitted, np.array([[30, 30, 0], [30, 30, 0], [0, 0, 0]]))
     assert found.low[:2].tolist() == [1, 2]
     assert found.high[:2].tolist() == [2, 3]
     assert np.isnan(found.low[2])
     still = ranks(
-        replace(fitted, covariance=0 * fitted.covariance, floor=0 * fitted.floor), np.full(3, 30)
+        replace(fitted, covariance=0 * fitted.covariance, floor=0 * fitted.floor),
+        np.full((3, 3), 30),
     )
     assert np.isnan(still.low).all()
 
@@ -82,7 +84,7 @@ def test_the_chance_of_any_wrong_rank_is_held(truth):
     for _ in range(studies):
         votes = clustered_study(rng, truth, prompts=40, annotators=16)
         fitted = fit(votes)
-        found = ranks(fitted, np.full(len(truth), 15))
+        found = ranks(fitted, _compared(votes).of_differences(fitted.bread))
         wrong += ((found.low > lowest) | (found.high < highest)).any()
         gaps = fitted.strengths[:, None] - fitted.strengths[None, :]
         plain = gaps > 1.645 * np.sqrt(fitted.difference_variances() + 1e-12)

@@ -6,13 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import expit
 
 from evalkit import tables
-from evalkit.analysis.coding import encode
+from evalkit.analysis.coding import CodedVotes, encode
+from evalkit.analysis.freedom import Compared
 from evalkit.analysis.paired_models import fit
-from evalkit.analysis.ratings import TIES, ratings
+from evalkit.analysis.ratings import TIES, _compared, ratings
 from evalkit.errors import EstimateError
-from evalkit.simulate import simulate_comparisons
+from evalkit.simulate import Population, gap_of, simulate_comparisons
 from tests.paired_votes import (
     ALL_TIES,
     DISCONNECTED,
@@ -26,6 +28,18 @@ from tests.paired_votes import (
 NUMBERS = ["rating", "se", "ci_low", "ci_high", "elo", "elo_low", "elo_high", "n"]
 
 
+def balanced_votes(seed, n=576, **options):
+    """Random votes where each of eight annotators and twelve prompts has as many on each pair."""
+    frame = random_votes(seed, n=2 * n, **options)
+    names = np.minimum(frame["model_a"], frame["model_b"]) + np.maximum(
+        frame["model_a"], frame["model_b"]
+    )
+    turn = frame.groupby(names).cumcount()
+    frame["annotator_id"] = "a" + (turn % 8).astype(str)
+    frame["prompt_id"] = "p" + (turn // 8 % 12).astype(str)
+    return frame[turn < n // 6].reset_index(drop=True)
+
+
 def test_the_table_of_a_fit():
     frame = random_votes(1)
     fitted = fit(encode(frame))
@@ -37,7 +51,10 @@ def test_the_table_of_a_fit():
     contrast = np.eye(4)[best] - 1 / 4
     error = np.sqrt(fitted.variance(contrast))
     assert rated["se"].iloc[0] == pytest.approx(error)
-    half = stats.t.ppf(0.975, 8 - 1) * error  # eight annotators, fewer than the prompts
+    # Eight annotators, fewer than the prompts, who have votes in nearly equal parts.
+    freedom = _compared(encode(frame)).of_ratings(fitted.bread)[best]
+    assert 6.5 < freedom < 7
+    half = stats.t.ppf(0.975, freedom) * error
     assert rated["ci_high"].iloc[0] - rated["rating"].iloc[0] == pytest.approx(half)
     assert rated["n"].sum() == 2 * len(frame)
     # 1000 + rating * 400 / ln 10, and 400 / ln 10 = 173.717792761
@@ -53,8 +70,9 @@ def test_the_table_of_a_fit():
 
 
 def test_a_higher_level_is_a_wider_interval():
-    frame = random_votes(2)
+    frame = balanced_votes(2)
     wide, narrow = (ratings(frame, level=level) for level in (0.99, 0.8))
+    # Each of eight annotators has as many votes on each pair: 7 degrees of freedom.
     factor = stats.t.ppf(0.995, 7) / stats.t.ppf(0.9, 7)
     ratio = (wide["ci_high"] - wide["ci_low"]) / (narrow["ci_high"] - narrow["ci_low"])
     assert ratio.to_numpy() == pytest.approx(factor)
@@ -89,7 +107,7 @@ def test_a_level_that_is_none_is_refused():
 
 
 def test_the_position_effect_has_an_interval():
-    frame = random_votes(4, n=2000, position=0.5)
+    frame = balanced_votes(4, n=1920, position=0.5)
     rated = ratings(frame, ties="model", position=True)
     effects = rated[["position_effect", "position_low", "position_high"]].drop_duplicates()
     effect, low, high = effects.iloc[0]
@@ -161,13 +179,67 @@ def test_a_model_judged_by_one_person_has_no_interval_and_leaves_ranks_open():
     many = random_votes(6, n=4000, models=2, annotators=10, ties=0)
     one = comparisons([("m1", "z", 6, 4, 0)], annotators=1)
     rated = ratings(pd.concat([many, one])).set_index("model")
-    assert rated.loc[["m0", "m1"], "ci_low"].notna().all()
+    assert not np.isnan(rated.loc["m0", "ci_low"])
+    # m1's rating is against the mean of all, and how far z lies from it one person alone says.
+    assert rated.loc["m1", "method"].startswith("no interval: it rests on nearly one annotator")
     assert np.isnan(rated.loc["z", "ci_low"])
     assert "one annotator" in rated.loc["z", "method"]
     # m0 is shown to beat m1; z may stand anywhere, so each of them has one more rank open.
     assert rated.loc["m0", ["rank_low", "rank_high"]].tolist() == [1, 2]
     assert rated.loc["m1", ["rank_low", "rank_high"]].tolist() == [2, 3]
     assert np.isnan(rated.loc["z", "rank_low"])
+
+
+def chain(rng, people, prompts=100, votes=3, annotator_sd=0.7):
+    """A-B judged by some people and B-C by others; 0.5 and 0.3 apart over all people."""
+    parts = []
+    for pair, (size, gap) in enumerate(zip(people, (0.5, 0.3), strict=True)):
+        centre = gap_of(expit(gap), Population(0.0, annotator_sd))
+        person = np.argsort(rng.random((prompts, size)), axis=1)[:, :votes].ravel()
+        effect = annotator_sd * rng.standard_normal(size)
+        lost = rng.random(len(person)) > expit(centre + effect[person])
+        prompt = np.repeat(np.arange(prompts), votes)
+        parts.append((np.full(len(lost), pair), lost, prompt, 100 * pair + person))
+    pair, lost, prompt, annotator = (np.concatenate(part) for part in zip(*parts, strict=True))
+    unknown = np.zeros(len(pair), dtype=int)
+    return CodedVotes(("A", "B", "C"), pair, pair + 1, lost.astype(int), prompt, annotator, unknown)
+
+
+def test_the_freedom_of_a_chain_by_hand():
+    # 30 people with as many votes on A-B, 3 on B-C, 300 votes each: A's rating moves by 2/3 of the
+    # first gap and 1/3 of the second, whose variances are as 4/9 / 30 to 1/9 / 3, or .286 to .714.
+    pair, person = np.repeat([0, 1], 300), np.append(np.arange(300) % 30, 30 + np.arange(300) % 3)
+    first, second = np.array([0, 1]), np.array([1, 2])
+    by_annotator = np.diag([300**2 / 30, 300**2 / 3])
+    compared = Compared(
+        first, second, np.array([300, 300]), np.diag([300.0, 300.0]), by_annotator,
+        np.array([300, 600, 300]), np.array([30, 33, 3]),
+    )  # fmt: skip
+    incidence = np.array([[1.0, -1, 0], [0, 1, -1]])
+    bread = np.linalg.pinv(incidence.T @ incidence)  # pairs with equal information
+    share = 4 / 9 / 30 / (4 / 9 / 30 + 1 / 9 / 3)
+    expected = 1 / (share**2 / 30 + (1 - share) ** 2 / 3) - 1  # 4.8
+    assert compared.of_ratings(bread)[0] == pytest.approx(expected)
+    assert compared.of_differences(bread)[0, 1] == pytest.approx(29)
+    assert compared.of_differences(bread)[1, 2] == pytest.approx(2)
+    coded = CodedVotes(("A", "B", "C"), pair, pair + 1, pair * 0, np.arange(600), person, pair * 0)
+    assert _compared(coded).of_ratings(bread) == pytest.approx(compared.of_ratings(bread))
+
+
+def test_a_rating_does_not_borrow_the_certainty_of_another_pair():
+    """30 people judge A-B and 3 judge B-C: A and B hang on the three as well."""
+    rng = np.random.default_rng(2)
+    truth = np.array([1.3, -0.2, -1.1]) / 3
+    covered, plain, studies = np.zeros(3), np.zeros(3), 400
+    for _ in range(studies):
+        votes = chain(rng, (30, 3))
+        fitted, compared = fit(votes), _compared(votes)
+        errors = np.sqrt([fitted.variance(row) for row in np.eye(3) - 1 / 3])
+        off = np.abs(fitted.strengths - truth) / errors
+        covered += off <= stats.t.ppf(0.975, compared.of_ratings(fitted.bread))
+        plain += off <= stats.t.ppf(0.975, compared.n_annotators - 1)
+    assert (covered / studies >= 0.935).all()
+    assert plain[1] / studies < 0.88  # the count of its own annotators
 
 
 def test_no_votes_give_no_rows():
@@ -193,9 +265,8 @@ def test_each_question_has_its_own_models():
 
 
 def test_the_table_reads_back_as_written(tmp_path):
-    frame = pd.concat(
-        [random_votes(10), comparisons(SEPARATED, question_id="alignment").assign(left_model="B")]
-    )
+    other = comparisons(SEPARATED, question_id="alignment")
+    frame = pd.concat([random_votes(10), other.assign(left_model=other["model_b"])])
     rated = ratings(frame, ties="model", position=True)
     tables.write(rated, tmp_path / "ratings.csv", tables.RATINGS)
     back = tables.read(tmp_path / "ratings.csv", tables.RATINGS)
@@ -263,6 +334,7 @@ def test_an_empty_model_is_not_rated_and_moves_nobody(seed):
     typed = frame.astype({"model_a": names, "model_b": names})
     pd.testing.assert_frame_equal(ratings(typed), ratings(frame))
     elsewhere = frame.head(3).assign(question_id="zeta", model_a="empty", model_b="m0")
+    elsewhere["left_model"] = "m0"
     elsewhere["winner"] = ["model_a", "model_b", "tie"]
     both = ratings(pd.concat([frame, elsewhere]))
     kept = both[both["question_id"] == "quality"]

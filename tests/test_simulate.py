@@ -165,7 +165,8 @@ def test_times_have_the_mean_that_is_stated_and_its_least():
         ({"tie_weight": float("inf")}, "tie_weight = inf"),
         ({"left_bias": float("nan")}, "left_bias = nan; allowed is any number"),
         ({"careless_share": 1.5}, "careless_share = 1.5; allowed is 0 to 1"),
-        ({"seconds_per_vote": 0.0}, "seconds_per_vote = 0; allowed is a number above 0"),
+        ({"seconds_per_vote": 0.0}, "seconds_per_vote = 0; allowed is a number above 0 and up to"),
+        ({"seconds_per_vote": 1e308}, "seconds_per_vote = 1e.308; allowed is .* and up to 3600"),
         ({"straight_lining_share": 0.6, "speeding_share": 0.6}, "more than all annotators"),
     ],
 )

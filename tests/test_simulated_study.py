@@ -287,6 +287,7 @@ def untouched(tmp_path_factory):
         (["--prompt-sd", "-1"], ["prompt_sd = -1; allowed is 0 or more"]),
         (["--straight-lining-share", "0.7", "--speeding-share", "0.7"], ["more than all"]),
         (["--seconds-per-vote", "0"], ["seconds_per_vote = 0; allowed is a number above 0"]),
+        (["--seconds-per-vote", "1e308"], ["seconds_per_vote = 1e+308; allowed is", "up to 3600"]),
         (["--annotators", "0"], ["annotators = 0; allowed is 1 or more"]),
     ],
 )

@@ -79,6 +79,17 @@ BAD = [  # changed cells of the second vote, and what the sentence says
     ({"kind": "mian"}, ['kind: "mian"', 'did you mean "main"']),
     ({"trial_id": "t1"}, ['trial_id: "t1" stands twice']),
     ({"vote_source": "made up"}, ['vote_source: "made up"']),
+    ({"response_ms": "٣"}, ['response_ms: "٣"; allowed is a whole number']),
+    ({"response_ms": "9" * 27}, ["at most 15 digits"]),
+    ({"trial_id": ""}, ["trial_id: an empty cell"]),
+    ({"trial_id": " t2"}, ['trial_id: " t2" has blanks around it']),
+    ({"trial_id": "t2\u2003"}, ["trial_id: ", "has blanks around it"]),
+    ({"trial_id": "NA"}, ['trial_id: "NA" stands for a missing value']),
+    ({"trial_id": "t\u200b2"}, ["trial_id: ", "not seen (U+200B)"]),
+    ({"annotator_id": "b\tob"}, [r'annotator_id: "b\tob" holds a character', "(U+0009)"]),
+    ({"annotator_id": "an n"}, ['annotator_id: "an n" differs by a blank from "ann"']),
+    ({"prompt_id": "p 1"}, ['prompt_id: "p 1" differs by a blank from "p1"']),
+    ({"winner": "tie\nno"}, [r'winner: "tie\nno"; allowed']),
 ]
 
 
@@ -144,7 +155,14 @@ HEADER = ",".join(COLUMNS)
         ("votes.csv", f"{HEADER},winner\n", "column winner stands twice"),
         ("votes.csv", HEADER.replace(",", ";"), "semicolons"),
         ("votes.csv", HEADER.replace("winner", "winer"), 'winner is missing.*"winer"'),
-        ("votes.jsonl", '{"winner": "tie"\n', "line 1: not JSON"),
+        ("votes.jsonl", '{"winner": "tie"\n', "line 1: cannot be read .*JSON object per line"),
+        (
+            "votes.jsonl",
+            '{"winner": "tie", "winner": "model_a"}\n',
+            'line 1: .*"winner" stands twice',
+        ),
+        ("votes.jsonl", "[" * 100_000 + "\n", "line 1: cannot be read .*recursion"),
+        ("votes.jsonl", '{"winner": "a\\ud800"}\n', "line 1, column winner: half of a character"),
         ("votes.jsonl", "[1, 2]\n", r"line 1: \[1, 2\]; allowed is an object"),
         ("votes.jsonl", '{"winner": ["tie"]}\n', "line 1, column winner: a list"),
         ("votes.parquet", "annotator_id", "cannot be read as Parquet"),
@@ -211,6 +229,39 @@ def test_a_format_is_guessed_for_the_message_only(tmp_path):
     path = write(tmp_path / "battles.csv", ARENA.drop(columns="anony"))
     with pytest.raises(TableError, match="annotator_id is missing.*looks like --format arena"):
         read_votes(path)
+
+
+@pytest.mark.parametrize("own", ["vote_source", "kind", "excluded_by", "annotator_id", "prompt_id"])
+def test_a_table_of_evalkit_is_not_read_as_a_log_of_others(tmp_path, own):
+    """Its label would be lost, and votes on two questions would be one question's."""
+    path = write(tmp_path / "votes.csv", ARENA.assign(**{own: ""}))
+    column = "question_id" if own == "prompt_id" else own
+    with pytest.raises(TableError, match=f"column {column} is evalkit's.*--format evalkit"):
+        read_votes(path, "arena")
+
+
+def test_an_ending_in_capitals_is_the_same_ending(tmp_path):
+    for ending in ENDINGS:
+        path = write(tmp_path / f"votes{ending}", frame())
+        path = path.rename(path.with_suffix(ending.upper()))
+        assert len(read_votes(path)) == len(VOTES)
+
+
+def test_a_file_whose_end_is_whole_and_whose_rows_are_damaged_is_refused(tmp_path):
+    """The end of a Parquet file says what is in it; the rows stand before it."""
+    for at in (4, 40):
+        path = write(tmp_path / "votes.parquet", frame(VOTES * 500))
+        content = bytearray(path.read_bytes())
+        content[at : at + 64] = bytes((one * 7 + 131) % 256 for one in content[at : at + 64])
+        path.write_bytes(content)
+        with pytest.raises(TableError, match="cannot be read as Parquet"):
+            read_votes(path)
+
+
+def test_cells_of_a_further_column_are_checked(tmp_path):
+    path = write(tmp_path / "votes.csv", frame().assign(gender=["male", " male", ""]))
+    with pytest.raises(TableError, match='line 3, column gender: " male" has blanks around it'):
+        read_vote_file(path, also=["gender"])
 
 
 PICKS = pd.DataFrame(

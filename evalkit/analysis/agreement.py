@@ -18,11 +18,11 @@ from evalkit.analysis.coincidences import (
     observed,
     two_way_jackknife,
 )
+from evalkit.analysis.counting import checked, in_time, labelled, main_only
 from evalkit.analysis.exclusions import counted
 from evalkit.analysis.intervals import share
 from evalkit.analysis.result import LEVEL
 from evalkit.analysis.units import units
-from evalkit.analysis.win_rates import main_only
 
 REPLICATES = 1000
 _MEASURES: dict[str, tuple[Measure, str, float]] = {  # with its name and its least value
@@ -69,12 +69,14 @@ def agreement(
     less than that); `raw_agreement` in [0, 1] is the chance that another annotator's vote on the
     same says the same: see `between_annotators`. `repeat_consistency` in [0, 1] is the share of the
     `n` repeats that choose as their annotator's first showing did, with the interval of a win rate.
-    Undefined numbers are NaN with the reason in `method`. No comparisons give an empty table.
+    Of an annotator's votes on the same the first by created_at counts; without that column, the
+    first row. Undefined numbers are NaN with the reason in `method`. No comparisons give an empty
+    table.
     """
-    comparisons = counted(comparisons).reset_index(drop=True)
-    unit, named = units(comparisons)
+    votes_in_time = in_time(counted(checked(comparisons))).reset_index(drop=True)
+    unit, named = units(votes_in_time)
     rows = []
-    for question_id, asked in comparisons.groupby("question_id", sort=True):
+    for question_id, asked in votes_in_time.groupby("question_id", sort=True):
         main = main_only(asked)
         votes = encode(main)
         found = coincidences(votes.outcome, unit[main.index], votes.annotator, votes.prompt)
@@ -90,7 +92,7 @@ def agreement(
             for measure, result in results.items()
         ]
     frame = pd.DataFrame(rows) if rows else tables.AGREEMENT.empty()
-    return tables.check(frame, tables.AGREEMENT, "agreement")
+    return labelled(tables.check(frame, tables.AGREEMENT, "agreement"), comparisons)
 
 
 def between_annotators(

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from evalkit.analysis.clusters import ShareSums, share_sums
 from evalkit.analysis.coding import encode
-from evalkit.analysis.win_rates import main_only
+from evalkit.analysis.counting import counting
 from evalkit.errors import EstimateError
 
 _NODES = 60  # of Gauss-Hermite: exact to 1e-6 up to an sd of 4
@@ -66,7 +66,7 @@ def of_pilot(comparisons: pd.DataFrame) -> Alikeness:
     Negative ones become 0. Only comparisons of kind main count, ties half. EstimateError where no
     two votes share a prompt, or none an annotator, or nothing varies.
     """
-    main = main_only(comparisons)
+    main = counting(comparisons)
     sums = [_sums_of(pair) for _, pair in main.groupby(["question_id", *_named(main)], sort=True)]
     squares = sum(s.cells.ss - 2 * s.share * s.cells.sn + s.share**2 * s.cells.nn for s in sums)
     n = sum(s.n for s in sums)

@@ -11,6 +11,7 @@ from scipy import stats
 
 from evalkit import tables
 from evalkit.analysis.coding import BOTH_BAD, FIRST_WON, SECOND_WON, TIE, encode
+from evalkit.analysis.counting import checked, in_time, labelled
 from evalkit.analysis.intervals import LEVEL, wilson
 from evalkit.analysis.outliers import FAR, LEAST_PEERS, LEAST_VOTES, outlier_distances
 from evalkit.analysis.units import units
@@ -81,8 +82,10 @@ def annotator_table_of(comparisons: pd.DataFrame, floor_ms: int = _FAST_MS) -> p
 
     What they cannot tell is NaN, with its n = 0: checks, practice and runs always; times without
     response_ms; sides without left_model; repeats without kind. Of an annotator's main votes on one
-    question and pair (see `units`), the first counts for agreement, repeats and outlier distance.
+    question and pair (see `units`), the first by created_at (without that column, the first row)
+    counts for agreement, repeats and outlier distance. Who is excluded stands here too.
     """
+    given, comparisons = comparisons, in_time(checked(comparisons)).reset_index(drop=True)
     unit, _ = units(comparisons)
     outcome = encode(comparisons).outcome
     chosen = pd.Series(outcome, comparisons.index).map(_CHOSEN)
@@ -103,7 +106,7 @@ def annotator_table_of(comparisons: pd.DataFrame, floor_ms: int = _FAST_MS) -> p
     )
     compared = voted[voted["kind"].isin(["main", "repeat"])]
     table = _table(compared, pd.DataFrame({"pair_id": [], "expected": []}), floor_ms)
-    return table.assign(longest_run=np.nan)
+    return labelled(table.assign(longest_run=np.nan), given)
 
 
 def _table(voted: pd.DataFrame, checks: pd.DataFrame, floor_ms: int) -> pd.DataFrame:

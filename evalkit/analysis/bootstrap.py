@@ -38,11 +38,11 @@ def bootstrap_share(
 ) -> Result:
     """The mean of `points` (n values in [0, 1]) with a percentile bootstrap interval.
 
-    `by` says what is drawn anew: "prompt", "annotator" or "both". The p-value is twice the smaller
-    share of replicates on one side of 1/2, (1 + count) / (1 + replicates). NaN, with the reason,
-    with no votes, a single cluster of a kind that is drawn, or without variation. n_effective is
-    p(1-p) over the variance of the replicates, n at most. EstimateError on another `by`, a level
-    not within (0, 1) or fewer than 100 replicates.
+    `by` says what is drawn anew: "prompt", "annotator" or "both". The p-value is one less the
+    highest level at which the interval leaves out 1/2, at least 2 / (1 + replicates). NaN, with the
+    reason, with no votes, a single cluster of a kind that is drawn, or without variation.
+    n_effective is p(1-p) over the variance of the replicates, n at most. EstimateError on another
+    `by`, a level not within (0, 1) or fewer than 100 replicates.
     """
     _check(by, level, replicates)
     table = _Table.of(points, prompt, annotator)
@@ -58,17 +58,33 @@ def bootstrap_share(
     if variance < 1e-20:  # zero but for rounding
         return Result(**bare, **nothing, method="no interval: no variation", **counts)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    beyond = min((drawn <= 0.5).sum(), (drawn >= 0.5).sum())
     return Result(
         **bare,
         ci_low=float(low),
         ci_high=float(high),
         method=f"{METHODS[by]}; {replicates:,} replicates",
-        p_value=float(min(1, 2 * (1 + beyond) / (1 + replicates))),
+        p_value=_two_sided(drawn),
         n_effective=min(float(len(points)), bare["estimate"] * (1 - bare["estimate"]) / variance),
         seed=seed,
         **counts,
     )
+
+
+def _two_sided(drawn: np.ndarray) -> float:
+    """The p-value of 1/2: under alpha exactly when the quantiles at alpha leave it out."""
+    tail = min(_reached(np.sort(drawn)), _reached(np.sort(1 - drawn)))
+    return min(1.0, max(2 * tail, 2 / (1 + len(drawn))))
+
+
+def _reached(drawn: np.ndarray) -> float:
+    """The highest t in [0, 1] at which the quantile of sorted values is at most 1/2; 0 for none."""
+    last = int(np.searchsorted(drawn, 0.5, side="right")) - 1
+    if last < 0:
+        return 0.0
+    if last == len(drawn) - 1:
+        return 1.0
+    between = (0.5 - drawn[last]) / (drawn[last + 1] - drawn[last])
+    return float(last + between) / (len(drawn) - 1)
 
 
 def _check(by: str, level: float, replicates: int) -> None:

@@ -27,6 +27,13 @@ class ClusterSums:
             return float("nan")
         return self.meat(share) * self.count / (self.count - 1)
 
+    def effective(self, votes: int) -> float:
+        """How many clusters of equal size so many votes are worth: n^2 / sum N^2, at most `count`.
+
+        Exactly `count` where all clusters have as many votes; 1 of a single one. NaN without votes.
+        """
+        return votes**2 / self.nn if votes else float("nan")
+
     def with_one_won(self, votes: float) -> "ClusterSums":
         """The same of a table without points, after one win in a cluster that has so many votes."""
         return ClusterSums(1.0, float(votes), self.nn, self.count)
@@ -36,6 +43,7 @@ class ClusterSums:
 class ShareSums:
     """`total` points in `n` votes, and their sums over prompts, annotators and both (cells).
 
+    `decided` counts the votes that are not half a point to each.
     `heaviest` is for tables where nobody dissents: the votes of the annotator, of the prompt and of
     the cell of the dissent that would weigh most, which is one of the annotator with most votes,
     and of theirs one on the prompt with most. It may be zeros for other tables.
@@ -43,6 +51,7 @@ class ShareSums:
 
     n: int
     total: float
+    decided: int
     prompts: ClusterSums
     annotators: ClusterSums
     cells: ClusterSums
@@ -69,7 +78,15 @@ def share_sums(points: np.ndarray, prompt: np.ndarray, annotator: np.ndarray) ->
         by_prompt, by_annotator, by_cell = (votes for _, votes in counted)
         weights = np.stack([by_annotator[annotator], by_prompt[prompt], by_cell[cell]])
         heaviest = tuple(weights[:, np.lexsort(weights[::-1])[-1]].tolist())
-    return ShareSums(len(points), float(points.sum()), prompts, annotators, cells, heaviest)
+    return ShareSums(
+        n=len(points),
+        total=float(points.sum()),
+        decided=int((points != 0.5).sum()),
+        prompts=prompts,
+        annotators=annotators,
+        cells=cells,
+        heaviest=heaviest,
+    )
 
 
 def _squares(points: np.ndarray, votes: np.ndarray) -> ClusterSums:

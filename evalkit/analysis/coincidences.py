@@ -52,7 +52,10 @@ class Coincidences:
 def coincidences(
     value: np.ndarray, unit: np.ndarray, annotator: np.ndarray, prompt: np.ndarray
 ) -> Coincidences:
-    """The coincidences of votes, given as n-vectors of integer codes >= 0; units lie in prompts."""
+    """The coincidences of votes, given as n-vectors of integer codes >= 0; units lie in prompts.
+
+    Of an annotator's votes on one unit the first in the vectors counts.
+    """
     once = ~pd.DataFrame({"unit": unit, "annotator": annotator}).duplicated().to_numpy()
     _, code, size = np.unique(unit[once], return_inverse=True, return_counts=True)
     used = np.flatnonzero(once)[size[code] > 1]

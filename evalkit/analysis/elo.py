@@ -14,12 +14,13 @@ from scipy.special import expit
 
 from evalkit import tables
 from evalkit.analysis.coding import FIRST_WON, CodedVotes, encode
+from evalkit.analysis.counting import counting, labelled
 from evalkit.analysis.finite import require_finite
 from evalkit.analysis.matchups import count
-from evalkit.analysis.win_rates import main_only
 from evalkit.errors import EstimateError
+from evalkit.tables import MEAN_OF_QUESTIONS
 
-MEAN_OF_QUESTIONS = "mean of questions"
+ORDERS = 1000  # of the paper
 LOG_ODDS_PER_POINT = np.log(10) / 400
 SPREAD = (0.025, 0.975)  # over the orders
 _STEPS = 256  # whose codes are laid out at once
@@ -30,7 +31,7 @@ def elo(
     *,
     k: float = 1,
     start: float = 1000,
-    orders: int = 1000,
+    orders: int = ORDERS,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One row per question and model (`tables.ELO`), best first within a question.
@@ -48,12 +49,12 @@ def elo(
     """
     if not (k > 0 and orders >= 1):
         raise EstimateError(f"elo: k = {k}, orders = {orders}; allowed are over 0 and at least 1")
-    rng = np.random.default_rng(seed)
     about = {"orders": orders, "seed": seed}
     rows, by_question = [], []
-    for question_id, asked in main_only(comparisons).groupby("question_id", sort=True):
+    for question_id, asked in counting(comparisons).groupby("question_id", sort=True):
         votes = encode(asked)
         votes = votes.take(votes.is_decided)
+        rng = np.random.default_rng([seed, *question_id.encode()])  # whatever else is asked
         final = _in_random_orders(votes, k, start, orders, rng)
         table = _summary(votes, final, k, start)
         by_question.append((votes.models, final, table))
@@ -63,7 +64,7 @@ def elo(
             {"question_id": MEAN_OF_QUESTIONS, **row, **about} for row in _means(by_question, k)
         ]
     frame = pd.DataFrame(rows) if rows else tables.ELO.empty()
-    return tables.check(frame, tables.ELO, "elo")
+    return labelled(tables.check(frame, tables.ELO, "elo"), comparisons)
 
 
 def elo_in_order(
@@ -111,13 +112,14 @@ def _in_random_orders(
 ) -> np.ndarray:
     """Elo after all votes, for each of many random orders of them (orders x models).
 
-    All orders take a step together; step by step, each order has its own vote.
+    All orders take a step together; step by step, each order has its own vote. Shuffled are the
+    votes sorted, so that what is drawn is free of the order in which they stand.
     """
     size = len(votes.models)
     won = votes.outcome == FIRST_WON
     winner = np.where(won, votes.first, votes.second)
     loser = np.where(won, votes.second, votes.first)
-    pair = winner.astype(np.int64) * size + loser
+    pair = np.sort(winner.astype(np.int64) * size + loser)
     order = np.empty((orders, votes.n), np.min_scalar_type(size**2))
     for row in order:
         row[:] = _shuffled(pair, size**2, rng)
@@ -157,7 +159,7 @@ def _summary(votes: CodedVotes, final: np.ndarray, k: float, start: float) -> li
         require_finite(matchups)
     except EstimateError as error:
         caveat = f"; {error}, so this one only tells how many votes there were"
-    return _rows(votes.models, final, field, counts, f"{_method(k)}{caveat}")
+    return _rows(votes.models, final, field, counts, f"{_method(k, len(final))}{caveat}")
 
 
 def _rows(
@@ -196,9 +198,10 @@ def _means(
                 final[question, :, model] = scores[:, names.index(row["model"])]
                 field[question, model] = row["mean_field"]
             counts[model] += row["n"]
-    method = f"{_method(k)}; mean of {len(by_question)} questions"
+    method = f"{_method(k, final.shape[1])}; mean of {len(by_question)} questions"
     return _rows(models, final.mean(axis=0), field.mean(axis=0), counts, method)
 
 
-def _method(k: float) -> str:
-    return f"Elo (K={k:g}{', paper' if k == 1 else ''})"
+def _method(k: float, orders: int) -> str:
+    paper = "paper" if orders >= ORDERS else f"{orders:,} of the paper's {ORDERS} orders"
+    return f"Elo (K={k:g}{f', {paper}' if k == 1 else ''})"

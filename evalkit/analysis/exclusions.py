@@ -15,7 +15,8 @@ from evalkit.study_sections import Exclusions
 
 NO_RULE = "none: every main vote counts; repeats and attention checks do not"
 TOTALS = ("excluded", "received", "counted")  # rows below those of the rules
-HEADLINES = ("win_rate_a", "rating", "left_share")  # columns with an estimate of a result table
+# Columns with the estimate of a result table; ratings have a column elo beside theirs.
+HEADLINES = ("win_rate_a", "rating", "left_share", "elo")
 _SIDES = ["estimate", "ci_low", "ci_high", "n"]
 
 
@@ -93,10 +94,11 @@ def apply(comparisons: pd.DataFrame, held: pd.DataFrame) -> pd.DataFrame:
 
 
 def counted(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons that no rule has set aside."""
+    """The comparisons that no rule has set aside: excluded_by is empty, or NaN as pandas has it."""
     if "excluded_by" not in comparisons.columns:
         return comparisons
-    return comparisons[comparisons["excluded_by"] == ""]
+    rules = comparisons["excluded_by"]
+    return comparisons[rules.isna() | (rules == "")]
 
 
 def exclusion_table(
@@ -136,10 +138,11 @@ def with_and_without(
 ) -> pd.DataFrame:
     """The rows of a result table with the rules applied and of every vote (`tables.SENSITIVITY`).
 
-    `estimate` gives a table with one of the columns `HEADLINES`, such as `win_rates`; `comparisons`
-    come from `apply`. estimate, ci_low, ci_high and n are with the rules, as in the result table;
-    those that end in _all are of every main vote; change is the first less the second. What has no
-    votes left is NaN with n = 0.
+    `estimate` gives a table with one of the columns `HEADLINES`, such as `win_rates`, or with the
+    columns measure and estimate, as `agreement`; `comparisons` come from `apply`. estimate, ci_low,
+    ci_high and n are with the rules, as in the result table, NaN for the bounds of Elo, which has
+    no interval; those that end in _all are of every main vote (of every repeat, for the consistency
+    of repeats); change is the first less the second. What has no votes left is NaN with n = 0.
     """
     every = comparisons.drop(columns="excluded_by", errors="ignore")
     kept = counted(comparisons).drop(columns="excluded_by", errors="ignore")
@@ -189,8 +192,9 @@ def _count(votes: pd.Series, annotator_ids: pd.Series) -> dict[str, int]:
 
 def _figures(frame: pd.DataFrame) -> pd.DataFrame:
     """Which figure of which question and models, and its estimate, interval and n."""
-    [measure] = [name for name in HEADLINES if name in frame.columns]
-    names = ["question_id", "model_a", "model_b", "model"]
+    if "measure" not in frame.columns:
+        measure = next(name for name in HEADLINES if name in frame.columns)
+        frame = frame.rename(columns={measure: "estimate"}).assign(measure=measure)
+    names = ["measure", "question_id", "model_a", "model_b", "model"]
     named = frame.reindex(columns=names, fill_value="")
-    figures = frame.rename(columns={measure: "estimate"})[_SIDES]
-    return pd.concat([named, figures], axis=1).assign(measure=measure)
+    return pd.concat([named, frame.reindex(columns=_SIDES)], axis=1)

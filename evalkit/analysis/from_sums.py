@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from evalkit import tables
+from evalkit.analysis.freedom import Compared
 from evalkit.analysis.intervals import LEVEL, share_from
 from evalkit.analysis.matchups import Matchups
 from evalkit.analysis.paired_models import fit_counts, score_matrix, with_clusters
-from evalkit.analysis.ratings import MODEL_OF, Compared, rating_rows, unrated_rows
+from evalkit.analysis.ratings import MODEL_OF, rating_rows, unrated_rows
 from evalkit.analysis.result import Result
 from evalkit.analysis.sandwich import Meat
 from evalkit.analysis.sides import side_row
@@ -51,16 +52,22 @@ def win_rates_of(
     return tables.check(frame, tables.WIN_RATES, "win rates")
 
 
-def tie_rules_of(sums: Mapping[str, VoteSums], *, level: float = LEVEL) -> pd.DataFrame:
+def tie_rules_of(
+    sums: Mapping[str, VoteSums], *, interval: str = "two-way", level: float = LEVEL
+) -> pd.DataFrame:
     """What `tie_rules` gives (`tables.TIE_RULES`), from the sums of each question's votes."""
-    parts = [win_rates_of(sums, ties=rule, level=level) for rule in RULES]
+    parts = [win_rates_of(sums, ties=rule, interval=interval, level=level) for rule in RULES]
     frame = pd.concat(parts, ignore_index=True) if len(parts[0]) else tables.TIE_RULES.empty()
     frame = frame.sort_values(["question_id", "model_a", "model_b"], kind="stable")
     return tables.check(frame, tables.TIE_RULES, "tie rules")
 
 
 def left_share_of(
-    pairs: Mapping[str, VoteSums], sides: Mapping[str, VoteSums], *, level: float = LEVEL
+    pairs: Mapping[str, VoteSums],
+    sides: Mapping[str, VoteSums],
+    *,
+    interval: str = "two-way",
+    level: float = LEVEL,
 ) -> pd.DataFrame:
     """What `left_share` gives (`tables.LEFT_SHARE`), from sums by pair and by side.
 
@@ -74,7 +81,8 @@ def left_share_of(
         if question_id in sides:
             lay = sides[question_id]
             results = [
-                share_from(lay.share_sums(0, rule), level=level) for rule in ("drop", "half")
+                share_from(lay.share_sums(0, rule), interval, level=level)
+                for rule in ("drop", "half")
             ]
             outcomes = tuple(lay.counts[0].tolist())
         rows.append({"question_id": question_id, **side_row(*results, outcomes, n - sum(outcomes))})
@@ -131,13 +139,18 @@ def _rate(sums: VoteSums, ties: str, level: float) -> list[dict[str, Any]]:
 
 
 def _compared(sums: VoteSums, counts: np.ndarray, rule: str) -> Compared:
-    """Votes, prompts and annotators of each model."""
+    """Votes of each pair that has some, and the clusters that they share."""
     layout, votes = sums.layout, counts.sum(axis=1)
-    size, m = len(layout.models), len(layout.first)
-    own = np.bincount(layout.first, votes, size) + np.bincount(layout.second, votes, size)
-    models = slice(m, m + size)
+    m, voted = len(layout.first), np.flatnonzero(votes)
+    models = slice(m, m + len(layout.models))
     kinds = (sums.by_prompt.prompts, sums.annotators)
-    return Compared(own.astype(int), *(kind.present[rule][models] for kind in kinds))
+    return Compared(
+        layout.first[voted],
+        layout.second[voted],
+        votes[voted],
+        *(kind.of_pairs(layout, rule)[np.ix_(voted, voted)] for kind in kinds),
+        *(kind.present[rule][models] for kind in kinds),
+    )
 
 
 def _meat(sums: VoteSums, scores: np.ndarray, rule: str) -> Meat:

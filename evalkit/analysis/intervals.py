@@ -13,7 +13,7 @@ from scipy import stats
 from evalkit.analysis.bootstrap import REPLICATES, bootstrap_share
 from evalkit.analysis.clusters import ClusterSums, ShareSums, share_sums
 from evalkit.analysis.result import LEVEL, Result, require_level
-from evalkit.analysis.significance import two_way_variance
+from evalkit.analysis.significance import freedom_of, two_way_variance
 from evalkit.errors import EstimateError, listed
 
 TWO_WAY = "two-way (prompt x annotator) Wilson, effective n, t"
@@ -54,11 +54,12 @@ INTERVALS = (*_WAYS, "bootstrap")
 def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
     """Wilson's interval for a share in [0, 1] of `n` > 0 votes (n may be fractional).
 
-    `quantile` is the normal or t quantile of the two-sided level, 1.96 for 95%.
+    `quantile` is the normal or t quantile of the two-sided level, 1.96 for 95%; the interval is
+    (0, 1) where it is infinite.
     """
-    z2 = quantile**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = quantile / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
+    weight = 1 / (1 + quantile * quantile / n)  # of the share, against one half
+    centre = weight * share + (1 - weight) / 2
+    half = np.sqrt(weight * (1 - weight) * share * (1 - share) + (1 - weight) ** 2 / 4)
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
@@ -100,8 +101,9 @@ def share_from(sums: ShareSums, interval: str = "two-way", *, level: float = LEV
 
     "two-way", the default: V is the two-way clustered variance (`significance.two_way_variance`),
     effective n is min(n, p(1-p)/V), and the interval is Wilson's at effective n with the t quantile
-    on min(prompts, annotators) - 1 degrees of freedom. "by-prompt" and "by-annotator": the same
-    with the variance and freedom of one kind of clusters. "wilson": votes as independent, z.
+    on the degrees of freedom of `freedom_of` its prompts and annotators. "by-prompt" and
+    "by-annotator": the same with the variance and freedom of one kind of clusters. "wilson": votes
+    as independent, z.
 
     The p-value tests p = 1/2 and agrees with the interval: it is under .05 exactly when the 95%
     interval leaves out 1/2. A unanimous table has no variance to estimate: the bound and p-value of
@@ -135,7 +137,7 @@ def _with_interval(bare: Result, sums: ShareSums, way: _Way, level: float) -> Re
     if variance == 0 and clusters:
         return replace(bare, method=f"no interval: {NO_VARIATION}")
     effective = min(sums.n, sums.share * (1 - sums.share) / variance) if variance else sums.n
-    freedom = min((part.count - 1 for part in clusters), default=np.inf)
+    freedom = freedom_of(sums.n, *clusters)
     low, high = wilson(sums.share, effective, float(stats.t.ppf((1 + level) / 2, freedom)))
     statistic = abs(sums.share - 0.5) * 2 * np.sqrt(effective)
     return replace(
@@ -156,9 +158,10 @@ def _lacking(sums: ShareSums, way: _Way) -> str:
         if part.count < 2:
             kind = "prompt" if part is sums.prompts else "annotator"
             return f"one {kind}, at least two are needed"
-    if 0 < sums.share < 1 and sums.cells.meat(sums.share) == 0:
-        all_ties = sums.share == 0.5 and sums.cells.count == sums.n
-        return "every vote is a tie" if all_ties else NO_VARIATION
+    if not sums.decided:
+        return "every vote is a tie"
+    if way.clusters(sums) and 0 < sums.share < 1 and sums.cells.meat(sums.share) == 0:
+        return NO_VARIATION
     return ""
 
 
@@ -168,6 +171,7 @@ def _unanimous(sums: ShareSums, interval: str, level: float) -> Result:
     dissent = ShareSums(
         n=sums.n,
         total=1.0,
+        decided=sums.n,
         prompts=sums.prompts.with_one_won(asked),
         annotators=sums.annotators.with_one_won(own),
         cells=sums.cells.with_one_won(cell),

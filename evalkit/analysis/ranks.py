@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from evalkit.analysis.freedom import LEAST
 from evalkit.analysis.paired_models import Fit
 from evalkit.analysis.result import LEVEL
 from evalkit.analysis.significance import holm
@@ -36,17 +37,16 @@ class Ranks:
 def ranks(fit: Fit, freedom: np.ndarray, *, level: float = LEVEL) -> Ranks:
     """The ranks of a fit's models, by one-sided t tests of all ordered pairs.
 
-    `freedom` are the degrees of freedom of each model's rating; a pair has the smaller of its two.
+    `freedom` (k x k) are the degrees of freedom of each difference (`freedom.of_differences`).
     Holm's step-down over the k (k - 1) tests keeps the chance of a single wrong direction, with any
     dependence, at 1 - `level`. A pair that cannot be tested (no freedom, no variation) is open.
     """
     strengths, variances = fit.strengths, fit.difference_variances()
-    smaller = np.minimum(freedom[:, None], freedom[None, :])
     off = ~np.eye(len(strengths), dtype=bool)
-    testable = off & (smaller >= 1) & (variances > NOTHING)
+    testable = off & (freedom >= LEAST) & (variances > NOTHING)
     statistic = (strengths[:, None] - strengths[None, :])[testable] / np.sqrt(variances[testable])
     p_values = np.full(testable.shape, np.nan)
-    p_values[testable] = stats.t.sf(statistic, smaller[testable])
+    p_values[testable] = stats.t.sf(statistic, freedom[testable])
     better = holm(p_values.ravel()).reshape(testable.shape) <= 1 - level  # NaN is not
     low = 1.0 + better.sum(axis=0)
     high = len(strengths) - better.sum(axis=1).astype(float)

@@ -1,21 +1,23 @@
 """Ratings per question: log-odds with clustered intervals, on the Elo scale too, and ranks."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.sparse import csr_array
 
 from evalkit import tables
 from evalkit.analysis.coding import CodedVotes, encode
+from evalkit.analysis.counting import counting, labelled
+from evalkit.analysis.freedom import LEAST, Compared, Together
 from evalkit.analysis.intervals import require_level
 from evalkit.analysis.paired_models import Fit, fit, require_prior
 from evalkit.analysis.ranks import METHOD as RANK_METHOD
 from evalkit.analysis.ranks import NOTHING, ranks
 from evalkit.analysis.result import LEVEL
+from evalkit.analysis.sandwich import dense
 from evalkit.analysis.ties import RULES
-from evalkit.analysis.win_rates import main_only
 from evalkit.errors import EstimateError, listed
 
 TIES = {
@@ -28,6 +30,7 @@ POSITION_COLUMNS = ("position_effect", "position_low", "position_high")
 MODEL_OF = {"half": "bradley-terry", "drop": "bradley-terry", "model": "davidson"}
 ELO_PER_LOG_ODDS = 400 / np.log(10)
 ELO_START = 1000
+_DENSE = 2000  # pairs of models up to which their table is kept dense, for speed
 NUMBERS = (
     "rating", "se", "ci_low", "ci_high", "elo", "elo_low", "elo_high", "rank_low", "rank_high",
 )  # fmt: skip
@@ -64,9 +67,8 @@ def ratings(
         raise EstimateError(f"ties: found {ties}; allowed are {listed(TIES)}; correct it")
     require_prior(prior)
     require_level(level)
-    comparisons = main_only(comparisons)
     rows = []
-    for question_id, asked in comparisons.groupby("question_id", sort=True):
+    for question_id, asked in counting(comparisons).groupby("question_id", sort=True):
         votes = encode(asked)
         if ties == "drop":
             votes = votes.take(votes.is_decided)
@@ -76,21 +78,7 @@ def ratings(
     for column in (*TIE_COLUMNS[ties], *(POSITION_COLUMNS if position else ())):
         if column not in frame:  # of questions none of which could be rated
             frame[column] = np.nan
-    return tables.check(frame, tables.RATINGS, "ratings")
-
-
-@dataclass(frozen=True)
-class Compared:
-    """How many votes each of k models was compared in, on how many prompts, by how many people."""
-
-    votes: np.ndarray
-    prompts: np.ndarray
-    annotators: np.ndarray
-
-    @property
-    def freedom(self) -> np.ndarray:
-        """Degrees of freedom of each model's rating: its smaller number of clusters, less one."""
-        return np.minimum(self.prompts, self.annotators) - 1
+    return labelled(tables.check(frame, tables.RATINGS, "ratings"), comparisons)
 
 
 def rating_rows(
@@ -98,25 +86,27 @@ def rating_rows(
 ) -> list[dict[str, Any]]:
     """The rows of one fit without their question, best first."""
     size = len(fitted.models)
-    left_open = ranks(fitted, compared.freedom, level=level)
-    shared = _shared_columns(fitted, ties, level)
+    left_open = ranks(fitted, compared.of_differences(fitted.bread), level=level)
+    freedoms = compared.of_ratings(fitted.bread)
+    shared = _shared_columns(fitted, compared, ties, level)
     rows = []
     for model in np.argsort(-fitted.strengths, kind="stable"):
-        rating, freedom = float(fitted.strengths[model]), int(compared.freedom[model])
+        rating, freedom = float(fitted.strengths[model]), float(freedoms[model])
         error = _error(fitted, np.eye(size)[model] - 1 / size, freedom)
         half = _quantile(freedom, level) * error
         bounds = (rating - half, rating + half)
         elo = [ELO_START + ELO_PER_LOG_ODDS * value for value in (rating, *bounds)]
         known = not np.isnan(error)
-        rank = (left_open.low[model], left_open.high[model]) if known else (np.nan, np.nan)
-        clauses = [fitted.method, TIES[ties]]
-        clauses = [*clauses, RANK_METHOD] if known else [_no_interval(compared, model), *clauses]
+        rank = (left_open.low[model], left_open.high[model])
+        ranked = not np.isnan(rank[0])
+        clauses = [] if known else [_no_interval(compared, model, freedom)]
+        clauses += [fitted.method, TIES[ties], *([RANK_METHOD] if ranked else [])]
         rows.append(
             {
                 "model": fitted.models[model],
                 **dict(zip(NUMBERS, (rating, error, *bounds, *elo, *rank), strict=True)),
                 **shared,
-                "tied_for_first": bool(left_open.tied_for_first[model]) if known else None,
+                "tied_for_first": bool(left_open.tied_for_first[model]) if ranked else None,
                 "n": int(compared.votes[model]),
                 "method": "; ".join(clauses),
                 "converged": fitted.converged,
@@ -150,43 +140,61 @@ def _rate(
 
 def _compared(votes: CodedVotes) -> Compared:
     size = len(votes.models)
-    counts = np.bincount(votes.first, minlength=size) + np.bincount(votes.second, minlength=size)
-    return Compared(counts, *(_clusters(votes, codes) for codes in (votes.prompt, votes.annotator)))
+    named, pair = np.unique(votes.first.astype(np.int64) * size + votes.second, return_inverse=True)
+    first, second = np.divmod(named, max(1, size))
+    kinds = [_by_pair(codes, pair, len(named)) for codes in (votes.prompt, votes.annotator)]
+    sides = csr_array(
+        (np.ones(2 * len(named)), (np.tile(np.arange(len(named)), 2), np.append(first, second))),
+        shape=(len(named), size),
+    )
+    return Compared(
+        first,
+        second,
+        np.bincount(pair, minlength=len(named)),
+        *(_together(kind) for kind in kinds),
+        *(np.asarray(((kind @ sides) > 0).sum(axis=0)).ravel() for kind in kinds),
+    )
 
 
-def _clusters(votes: CodedVotes, codes: np.ndarray) -> np.ndarray:
-    """In how many different clusters each model was compared."""
-    size = len(votes.models)
-    rows, count = codes.astype(np.int64) * size, (int(codes.max(initial=-1)) + 1) * size
-    seen = np.bincount(rows + votes.first, minlength=count)
-    seen += np.bincount(rows + votes.second, minlength=count)
-    return (seen.reshape(-1, size) > 0).sum(axis=0)
+def _together(kind: csr_array) -> Together:
+    """Sum over clusters of c c', c a cluster's votes by pair; sparse where it would be large."""
+    squares = kind.T @ kind
+    return squares.toarray() if len(squares.diagonal()) <= _DENSE else squares
 
 
-def _no_interval(compared: Compared, model: int) -> str:
-    if compared.annotators[model] < 2:
+def _by_pair(codes: np.ndarray, pair: np.ndarray, pairs: int) -> csr_array:
+    """How many votes on each pair a cluster has, a row per cluster."""
+    cluster, count = dense(codes)
+    cells, cell = np.unique(cluster * pairs + pair, return_inverse=True)
+    places = np.divmod(cells, max(1, pairs))
+    return csr_array((np.bincount(cell).astype(float), places), shape=(count, pairs))
+
+
+def _no_interval(compared: Compared, model: int, freedom: float) -> str:
+    if compared.n_annotators[model] < 2:
         return "no interval: one annotator, two are needed"
-    if compared.prompts[model] < 2:
+    if compared.n_prompts[model] < 2:
         return "no interval: one prompt, two are needed"
+    if freedom < LEAST:
+        return "no interval: it rests on nearly one annotator or prompt alone"
     return "no interval: the votes show no variation"
 
 
-def _error(fitted: Fit, contrast: np.ndarray, freedom: int) -> float:
+def _error(fitted: Fit, contrast: np.ndarray, freedom: float) -> float:
     """Standard error of a contrast; NaN without freedom, or where nothing varied."""
     variance = fitted.variance(contrast)
-    return float(np.sqrt(variance)) if freedom >= 1 and variance > NOTHING else float("nan")
+    return float(np.sqrt(variance)) if freedom >= LEAST and variance > NOTHING else float("nan")
 
 
-def _quantile(freedom: int, level: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, freedom)) if freedom >= 1 else float("nan")
+def _quantile(freedom: float, level: float) -> float:
+    return float(stats.t.ppf((1 + level) / 2, freedom)) if freedom >= LEAST else float("nan")
 
 
-def _shared_columns(fitted: Fit, ties: str, level: float) -> dict[str, float]:
+def _shared_columns(fitted: Fit, compared: Compared, ties: str, level: float) -> dict[str, float]:
     """What all models of a fit have in common: tie parameter and position effect, where fitted."""
     columns = dict.fromkeys(TIE_COLUMNS[ties], fitted.tie_parameter)
     if not np.isnan(fitted.position_effect):
-        freedom = min(fitted.n_prompts, fitted.n_annotators) - 1
-        half = _quantile(freedom, level) * fitted.position_se
+        half = _quantile(compared.freedom, level) * fitted.position_se
         effect = fitted.position_effect
         columns |= dict(zip(POSITION_COLUMNS, (effect, effect - half, effect + half), strict=True))
     return columns

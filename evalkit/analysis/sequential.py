@@ -22,6 +22,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from evalkit import tables
 from evalkit.analysis.coding import encode
+from evalkit.analysis.counting import checked, labelled
 from evalkit.analysis.result import LEVEL, require_level
 from evalkit.analysis.significance import holm
 from evalkit.errors import EstimateError, TableError
@@ -131,7 +132,7 @@ def anytime_table(
     about one pair alone. No planned prompts give an empty table; TableError on votes beyond them.
     """
     require_level(level)
-    votes = _oriented(comparisons)
+    votes = _oriented(checked(comparisons))
     planned = planned_prompts.assign(
         model_a=planned_prompts[["model_a", "model_b"]].min(axis=1),
         model_b=planned_prompts[["model_a", "model_b"]].max(axis=1),
@@ -149,7 +150,7 @@ def anytime_table(
         return tables.ANYTIME.empty()
     frame = pd.DataFrame(rows)
     frame["p_holm"] = frame.groupby("question_id")["p_value"].transform(holm)
-    return tables.check(frame, tables.ANYTIME, "anytime")
+    return labelled(tables.check(frame, tables.ANYTIME, "anytime"), comparisons)
 
 
 def pool_warning(n_annotators: int) -> str:

@@ -8,10 +8,10 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.analysis.coding import BOTH_BAD, TIE, CodedVotes, encode
+from evalkit.analysis.counting import counting, labelled
 from evalkit.analysis.intervals import INTERVALS, LEVEL, REPLICATES, require_level, share
 from evalkit.analysis.result import Result
 from evalkit.analysis.significance import holm
-from evalkit.analysis.win_rates import main_only
 from evalkit.errors import EstimateError, listed
 
 DECIDED = "share of decided votes; beside it ties and both_bad half"
@@ -49,13 +49,13 @@ def left_share(
     options = {"level": level, "seed": seed, "replicates": replicates}
     rows = [
         {**names, **_row(encode(asked), interval, options)}
-        for names, asked in _groups(main_only(comparisons), by)
+        for names, asked in _groups(counting(comparisons), by)
     ]
     if not rows:
         return tables.LEFT_SHARE.empty()
     frame = pd.DataFrame(rows)
     frame["p_holm"] = holm(frame["p_value"].to_numpy())
-    return tables.check(frame, tables.LEFT_SHARE, "left share")
+    return labelled(tables.check(frame, tables.LEFT_SHARE, "left share"), comparisons)
 
 
 def left_points(votes: CodedVotes) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from evalkit.analysis.clusters import ShareSums
+from evalkit.analysis.clusters import ClusterSums, ShareSums
 from evalkit.analysis.result import LEVEL, Result
 
 SIGN_TEST = "exact sign test on prompt means, Clopper-Pearson"
@@ -48,20 +48,31 @@ def sign_test_of(ahead: int, behind: int, *, level: float = LEVEL) -> Result:
 def clustered_z(sums: ShareSums, *, level: float = LEVEL) -> Result:
     """The mean of the points with p = 1/2 tested by (p - 1/2) / sqrt(V), and p +- t sqrt(V).
 
-    V is the two-way clustered variance, floored at that of the cells; the t distribution has
-    min(prompts, annotators) - 1 degrees of freedom. Unlike the default of a win rate, V is not that
-    at p = 1/2, and bounds may leave [0, 1]. NaN, with the reason, where V is unknown or zero.
+    V is the two-way clustered variance, floored at that of the cells; the t distribution has the
+    degrees of freedom of `freedom_of` the prompts and annotators. Unlike the
+    default of a win rate, V is not that at p = 1/2, and bounds may leave [0, 1]. NaN, with the
+    reason, where V is unknown or zero.
     """
     counts = {"n_prompts": sums.prompts.count, "n_annotators": sums.annotators.count}
     variance = two_way_variance(sums)
     if not variance > 0:  # NaN too
         reason = "not tested: one prompt or annotator, or no variation"
         return Result(sums.share, np.nan, np.nan, sums.n, reason, **counts)
-    freedom, error = min(counts.values()) - 1, float(np.sqrt(variance))
+    freedom = freedom_of(sums.n, sums.prompts, sums.annotators)
+    error = float(np.sqrt(variance))
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
     p_value = float(2 * stats.t.sf(abs(sums.share - 0.5) / error, freedom))
     bounds = (sums.share - half, sums.share + half)
     return Result(sums.share, *bounds, sums.n, CLUSTERED_Z, p_value, **counts)
+
+
+def freedom_of(n: int, *kinds: ClusterSums) -> float:
+    """Degrees of freedom of the variance of n votes: the fewest effective clusters, less one.
+
+    That is min(prompts, annotators) - 1 where each has as many votes; fewer where some have most of
+    them, as the variance then rests on those. Infinite without clusters. Source: Kish 1965.
+    """
+    return min((kind.effective(n) for kind in kinds), default=float("inf")) - 1
 
 
 def two_way_variance(sums: ShareSums) -> float:

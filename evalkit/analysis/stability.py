@@ -8,9 +8,9 @@ import pandas as pd
 from evalkit import tables
 from evalkit.analysis.bradley_terry import fit_strengths
 from evalkit.analysis.coding import CodedVotes, encode
+from evalkit.analysis.counting import counting, labelled
 from evalkit.analysis.finite import is_finite, require_finite
 from evalkit.analysis.matchups import count
-from evalkit.analysis.win_rates import main_only
 from evalkit.errors import EstimateError
 
 DROPPED = {"annotator": "annotator_id", "prompt": "prompt_id"}
@@ -31,14 +31,14 @@ def stability(comparisons: pd.DataFrame) -> pd.DataFrame:
     that is excluded. No comparisons give an empty table. Source: Quenouille 1956 (leaving out one).
     """
     rows = []
-    for question_id, asked in main_only(comparisons).groupby("question_id", sort=True):
+    for question_id, asked in counting(comparisons).groupby("question_id", sort=True):
         votes = encode(asked)
         for dropped, column in DROPPED.items():
             codes, names = pd.factorize(asked[column])
             found = _without_each(votes, codes, np.asarray(names), dropped)
             rows += [{"question_id": question_id, "dropped": dropped, **row} for row in found]
     frame = pd.DataFrame(rows) if rows else tables.STABILITY.empty()
-    return tables.check(frame, tables.STABILITY, "stability")
+    return labelled(tables.check(frame, tables.STABILITY, "stability"), comparisons)
 
 
 def _without_each(

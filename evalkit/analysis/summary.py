@@ -5,9 +5,10 @@ from typing import Any
 import pandas as pd
 
 from evalkit.analysis.coding import encode
+from evalkit.analysis.counting import checked, main_only
 from evalkit.analysis.exclusions import NO_RULE
 from evalkit.analysis.intervals import two_way_share
-from evalkit.analysis.win_rates import main_only
+from evalkit.analysis.sides import left_points
 
 
 def summary(
@@ -15,10 +16,11 @@ def summary(
 ) -> dict[str, Any]:
     """Counts and shares of one study, ready for JSON (undefined shares are None).
 
-    `attention` has one row per answered check, with a flag `passed`; `rules` says in words whose
-    votes do not count. The left share is of the votes that count, ties and both_bad half, and comes
-    with its two-way interval.
+    `comparisons` have a column kind. `attention` has one row per answered check, with a flag
+    `passed`; `rules` says in words whose votes do not count. The left share is of the votes that
+    count and whose sides are known, ties and both_bad half, with its two-way interval.
     """
+    comparisons = checked(comparisons)
     votes = comparisons[comparisons["kind"] == "main"]
     main = main_only(comparisons)
     received = len(comparisons) + len(attention)
@@ -46,10 +48,9 @@ def _attention(attention: pd.DataFrame) -> dict[str, Any]:
 
 
 def _left_share(asked: pd.DataFrame) -> dict[str, Any]:
-    decided = asked["winner"].isin(["model_a", "model_b"])
-    winner = asked["model_a"].where(asked["winner"] == "model_a", asked["model_b"])
-    points = (winner == asked["left_model"]).astype(float).where(decided, 0.5)
-    coded = encode(asked)
-    result = two_way_share(points.to_numpy(), coded.prompt, coded.annotator)
+    votes = encode(asked)
+    known = votes.take(votes.left != 0)
+    result = two_way_share(left_points(known), known.prompt, known.annotator)
+    share = result.estimate if result.n else None
     interval = [result.ci_low, result.ci_high] if result.has_interval else None
-    return {"share": result.estimate, "interval": interval, "n": result.n, "method": result.method}
+    return {"share": share, "interval": interval, "n": result.n, "method": result.method}

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from evalkit import tables
+from evalkit.analysis.counting import labelled
 from evalkit.analysis.intervals import LEVEL, REPLICATES
 from evalkit.analysis.ties import RULES, points_of
 from evalkit.analysis.win_rates import win_rates
@@ -34,4 +35,4 @@ def tie_rules(
         return tables.TIE_RULES.empty()
     frame = pd.concat(parts, ignore_index=True)
     frame = frame.sort_values(["question_id", "model_a", "model_b"], kind="stable")
-    return tables.check(frame, tables.TIE_RULES, "tie rules")
+    return labelled(tables.check(frame, tables.TIE_RULES, "tie rules"), comparisons)

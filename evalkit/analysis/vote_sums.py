@@ -72,6 +72,12 @@ class Clustered:
         squares = (points @ block @ points, points @ block @ kept, kept @ block @ kept)
         return ClusterSums(*(float(value) for value in squares), int(self.present[rule][pair]))
 
+    def of_pairs(self, layout: Layout, rule: str) -> np.ndarray:
+        """The sum over clusters of c c' (m x m), c a cluster's votes that count by pair."""
+        kept, m = layout.kept(rule), len(layout.first)
+        counted = self.gram * kept[:, None] * kept[None, :]
+        return counted.reshape(m, OUTCOMES, m, OUTCOMES).sum(axis=(1, 3))
+
 
 @dataclass(frozen=True)
 class PromptSums:
@@ -122,6 +128,7 @@ class VoteSums:
         return ShareSums(
             n=int(own[kept].sum()),
             total=float(own[kept] @ POINTS[kept]),
+            decided=int(own[FIRST_WON] + own[SECOND_WON]),
             prompts=self.by_prompt.prompts.of_pair(pair, rule),
             annotators=self.annotators.of_pair(pair, rule),
             cells=self.by_prompt.cells.of_pair(pair, rule),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.analysis.coding import CodedVotes, encode
-from evalkit.analysis.exclusions import counted
+from evalkit.analysis.counting import counting, labelled
 from evalkit.analysis.intervals import INTERVALS, LEVEL, REPLICATES, require_level, share
 from evalkit.analysis.result import Result
 from evalkit.analysis.significance import holm, sign_test
@@ -45,7 +45,8 @@ def win_rates(
 
     Only comparisons of kind main that no rule excludes count. What cannot be estimated is NaN, and
     `method` says why first. No comparisons give an empty table. EstimateError on an option that is
-    not allowed, or a `by` that is no column.
+    not allowed, or a `by` that is no column; TableError on comparisons that `counting.checked`
+    refuses. Where votes are simulated, every row says so (vote_source).
     """
     require_rule(ties)
     require_level(level)
@@ -57,7 +58,7 @@ def win_rates(
         )
     options = {"level": level, "seed": seed, "replicates": replicates}
     rows = []
-    for question_id, asked in main_only(comparisons).groupby("question_id", sort=True):
+    for question_id, asked in counting(comparisons).groupby("question_id", sort=True):
         family = []
         for sliced, votes in _slices(asked, by):
             for names, pair in pairs_of(votes):
@@ -65,15 +66,7 @@ def win_rates(
                 family.append({"question_id": question_id, **names, **sliced, **row})
         rows += corrected(family, "p_holm", f"Holm over the {_pairs(by)} of the question")
     frame = pd.DataFrame(corrected(rows, "p_holm_all")) if rows else tables.WIN_RATES.empty()
-    return tables.check(frame, tables.WIN_RATES, "win rates")
-
-
-def main_only(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons that count: of kind main, where kinds are given, and not excluded."""
-    comparisons = counted(comparisons)
-    if "kind" not in comparisons.columns:
-        return comparisons
-    return comparisons[comparisons["kind"] == "main"]
+    return labelled(tables.check(frame, tables.WIN_RATES, "win rates"), comparisons)
 
 
 def pairs_of(votes: CodedVotes) -> Iterator[tuple[dict[str, str], CodedVotes]]:

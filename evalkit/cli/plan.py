@@ -21,7 +21,7 @@ Pilot = Annotated[
 ]
 PromptSd = Annotated[float | None, typer.Option(help="Stated instead, in log-odds; 1.")]
 AnnotatorSd = Annotated[float | None, typer.Option(help="Stated instead, in log-odds; 0.6.")]
-Seconds = Annotated[float, typer.Option(min=0.1, help="Of a person, for one trial.")]
+Seconds = Annotated[float, typer.Option(min=0.1, max=3600, help="Of a person, for one trial.")]
 
 
 @app.command()

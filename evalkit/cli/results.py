@@ -66,7 +66,7 @@ def analyze(
     from evalkit.vote_files import ENDINGS
 
     options = Options(ties=ties, interval=interval, by=by, seed=seed)
-    if path.suffix in ENDINGS or path.is_file():
+    if path.suffix.lower() in ENDINGS or path.is_file():
         if out is None:
             raise EvalkitError(f"analyze: {path} needs a folder for its tables; add --out DIR")
         from evalkit.result_tables import analyze_file

@@ -43,8 +43,9 @@ def matchup_chances(votes: np.ndarray, uniform_share: float) -> np.ndarray:
     """How likely each matchup is to be shown next; `votes` (a, b, ties) of shape (matchups, 3).
 
     `uniform_share` is spread evenly; the rest in proportion to the doubt about the order. All even
-    where there is no doubt left. The chances sum to 1. The even share keeps the intervals honest:
-    votes chosen by doubt alone would favour matchups whose first votes misled.
+    where there is no doubt left. The chances sum to 1. How many votes a matchup gets depends on its
+    first votes, so the intervals of the closest matchups hold 1 to 3 points less often than they
+    say; the even share softens that and does not cure it (docs/statistics.md, Choosing pairs).
     """
     doubt = misordering(votes)
     even = np.full(len(votes), 1 / len(votes))

@@ -135,7 +135,7 @@ def sensitivity_sheet(sensitivity: pd.DataFrame, stamp: str) -> Sheet:
         "n, of every vote": lambda row: _count(row["n_all"]),
     }
     rows = sensitivity[sensitivity["measure"] == "win_rate_a"]
-    notes = ["Ratings and left share are in tables/sensitivity.csv."]
+    notes = ["Ratings, left share, Elo and agreement are in tables/sensitivity.csv."]
     return _sheet("With and without the exclusions", cells, rows, notes, 3, stamp)
 
 

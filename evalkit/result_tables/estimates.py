@@ -1,13 +1,14 @@
 """Comparisons -> every result table: the headline with the exclusions applied, and beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import pandas as pd
 
 from evalkit import tables
 from evalkit.analysis.agreement import agreement
-from evalkit.analysis.elo import elo
+from evalkit.analysis.counting import main_only
+from evalkit.analysis.elo import ORDERS, elo
 from evalkit.analysis.exclusions import counted, with_and_without
 from evalkit.analysis.ratings import ratings
 from evalkit.analysis.sides import left_share
@@ -34,37 +35,38 @@ TABLES = {
 }
 SLICED = "win_rates_by_"  # the win rates by a column stand in a table named after it
 
-_ELO_ORDERS = 1000
 _ELO_STEPS = (
     10**8
-)  # votes over all orders; more votes get fewer orders, and the table says how many
+)  # votes on a question over all orders; more votes get fewer orders, and the table says how many
 _LEAST_ORDERS = 50
 
 
-def estimates(comparisons: pd.DataFrame, options: Options) -> dict[str, pd.DataFrame]:
+def estimates(
+    comparisons: pd.DataFrame, options: Options, skipped: Collection[str] = ()
+) -> dict[str, pd.DataFrame]:
     """The result tables of votes in memory, by name, each labelled where votes are simulated.
 
     `comparisons` may have a column excluded_by: all tables count only the rows where it is empty,
-    and `sensitivity` has every headline number with and without them.
+    and `sensitivity` has every headline number with and without them. `skipped` may name the table
+    stability, which is not made then.
     """
     kept = counted(comparisons).drop(columns="excluded_by", errors="ignore")
-    rated = partial(
-        win_rates, ties=options.share_rule, interval=options.interval, level=options.level,
-        seed=options.seed,
-    )  # fmt: skip
+    sure = {"interval": options.interval, "level": options.level, "seed": options.seed}
+    rated = partial(win_rates, ties=options.share_rule, **sure)
     headline = {
         "win_rates": rated,
         "ratings": partial(ratings, ties=options.ties, level=options.level),
-        "sides": partial(left_share, level=options.level),
+        "sides": partial(left_share, **sure),
+        "elo": partial(elo, orders=_orders(kept), seed=options.seed),
+        "agreement": partial(agreement, level=options.level, seed=options.seed),
     }
     results = {name: estimate(kept) for name, estimate in headline.items()}
     if options.by is not None:
         results[SLICED + options.by] = rated(kept, by=options.by)
+    if "stability" not in skipped:
+        results["stability"] = stability(kept)
     results |= {
-        "tie_rules": tie_rules(kept, level=options.level),
-        "stability": stability(kept),
-        "elo": elo(kept, orders=_orders(len(kept)), seed=options.seed),
-        "agreement": agreement(kept, level=options.level, seed=options.seed),
+        "tie_rules": tie_rules(kept, **sure),
         "sensitivity": pd.concat(
             [
                 with_and_without(_known(estimate, len(kept), results[name]), comparisons)
@@ -93,5 +95,7 @@ def _known(
     return lambda votes: result if len(votes) == n_kept else estimate(votes)
 
 
-def _orders(n: int) -> int:
-    return max(_LEAST_ORDERS, min(_ELO_ORDERS, _ELO_STEPS // max(1, n)))
+def _orders(votes: pd.DataFrame) -> int:
+    """In how many orders Elo takes the votes: fewer than the paper where a question has many."""
+    most = max(main_only(votes)["question_id"].value_counts(), default=1)
+    return int(max(_LEAST_ORDERS, min(ORDERS, _ELO_STEPS // most)))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.analysis.annotators import annotator_table_of, flags
-from evalkit.analysis.win_rates import main_only
+from evalkit.analysis.counting import main_only
 from evalkit.errors import EvalkitError, StudyError
 from evalkit.result_tables.estimates import estimates, labelled
 from evalkit.result_tables.large import NOT_COMPUTED, large_estimates
@@ -56,12 +56,14 @@ def _in_memory(path: Path, options: Options, format: str | None) -> Analysis:
     file = read_vote_file(path, format, also=[options.by] if options.by else [])
     votes = file.comparisons
     _require_votes(path, len(main_only(votes)))
-    table = annotator_table_of(votes)
-    aside = _rules(votes).groupby(votes["annotator_id"]).first()
-    people = table.assign(flags=flags(table), excluded_by=table["annotator_id"].map(aside))
-    beside = {"annotators": people, "exclusions": _exclusions(votes)}
-    results = estimates(votes, options) | labelled(beside, tables.is_simulated(votes))
-    return Analysis(_unclustered(results, file.unknown), _summary(path, format, options, file))
+    missing = _of_known_ids(file.unknown)
+    beside = {"exclusions": _exclusions(votes)}
+    if "annotators" not in missing:
+        beside["annotators"] = _annotators(votes)
+    results = estimates(votes, options, skipped=missing)
+    results |= labelled(beside, tables.is_simulated(votes))
+    told = {**_summary(path, format, options, file), "not_computed": missing}
+    return Analysis(_unclustered(results, file.unknown), told)
 
 
 def _of_large(path: Path, options: Options) -> Analysis:
@@ -85,6 +87,21 @@ def _require_votes(path: Path, n: int) -> None:
 def _rules(votes: pd.DataFrame) -> pd.Series:
     """The rules that set each vote aside, as the file says; empty where it counts."""
     return votes.get("excluded_by", pd.Series("", votes.index, dtype=object))
+
+
+def _annotators(votes: pd.DataFrame) -> pd.DataFrame:
+    """Every annotator, and the rules that set them aside, as the file says."""
+    table = annotator_table_of(votes)
+    aside = _rules(votes).groupby(votes["annotator_id"]).first()
+    return table.assign(flags=flags(table), excluded_by=table["annotator_id"].map(aside))
+
+
+def _of_known_ids(unknown: tuple[str, ...]) -> dict[str, str]:
+    """The tables that say nothing where each vote stands for one of its own, with the reason."""
+    names = " or ".join(_NAMES[name] for name in unknown)
+    reason = f"not computed: the file names no {names}"
+    tables_of = {"stability": bool(unknown), "annotators": "annotator_id" in unknown}
+    return {name: reason for name, needs in tables_of.items() if needs}
 
 
 def _exclusions(votes: pd.DataFrame) -> pd.DataFrame:
@@ -129,6 +146,9 @@ def _unclustered(
 def _summary(path: Path, format: str | None, options: Options, file: VoteFile) -> dict[str, Any]:
     votes = file.comparisons
     main, kept = main_only(votes.assign(excluded_by="")), main_only(votes)
+    found = {
+        _NAMES[name]: None if name in file.unknown else int(kept[name].nunique()) for name in _NAMES
+    }
     return {
         "file": path.name,
         "format": format or "evalkit",
@@ -139,13 +159,11 @@ def _summary(path: Path, format: str | None, options: Options, file: VoteFile) -
         "votes_main": len(main),
         "votes_excluded": len(main) - len(kept),
         "votes_counted": len(kept),
-        "annotators": int(kept["annotator_id"].nunique()),
-        "prompts": int(kept["prompt_id"].nunique()),
+        **found,
         "questions": sorted(kept["question_id"].unique()),
         "models": sorted({*kept["model_a"], *kept["model_b"]}),
         "simulated": tables.is_simulated(votes),
         "options": options.as_json(),
-        "not_computed": {},
     }
 
 
@@ -155,7 +173,11 @@ def _large_summary(path: Path, options: Options, votes: LargeVotes, n: int) -> d
         "file": path.name,
         "format": "evalkit",
         "out_of_core": True,
+        "rows_left_out": {},
+        "ids_unknown": [],
         "votes_received": votes.n_rows,
+        "votes_main": votes.n_main,
+        "votes_excluded": votes.n_main - n,
         "votes_counted": n,
         "annotators": votes.n_annotators,
         "prompts": votes.n_prompts,

@@ -14,11 +14,10 @@ NOT_COMPUTED = dict.fromkeys(
 
 def large_estimates(votes: LargeVotes, options: Options) -> dict[str, pd.DataFrame]:
     """Win rates, rules for ties, sides and ratings, with the same numbers as in memory."""
+    sure = {"interval": options.interval, "level": options.level}
     return {
-        "win_rates": win_rates_of(
-            votes.pairs, ties=options.share_rule, interval=options.interval, level=options.level
-        ),
-        "tie_rules": tie_rules_of(votes.pairs, level=options.level),
-        "sides": left_share_of(votes.pairs, votes.sides, level=options.level),
+        "win_rates": win_rates_of(votes.pairs, ties=options.share_rule, **sure),
+        "tie_rules": tie_rules_of(votes.pairs, **sure),
+        "sides": left_share_of(votes.pairs, votes.sides, **sure),
         "ratings": ratings_of(votes.pairs, ties=options.ties, level=options.level),
     }

@@ -7,9 +7,9 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.analysis import mean_scores, summary
+from evalkit.analysis.counting import main_only
 from evalkit.analysis.exclusions import described
 from evalkit.analysis.sequential import anytime_table
-from evalkit.analysis.win_rates import main_only
 from evalkit.early_looks import (
     ANYTIME,
     counts,

@@ -11,7 +11,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.errors import StudyError
-from evalkit.files import part_name, write_json
+from evalkit.files import part_name, remove_leftovers, write_json
 from evalkit.result_tables.estimates import SLICED, TABLES, table_of
 
 _SUMMARY = "summary.json"
@@ -41,22 +41,24 @@ class Analysis:
 def write_analysis(analysis: Analysis, out: Path) -> None:
     """Write all tables and summary.json into the folder `out`.
 
-    They are written beside it first and moved when all are there; tables of an earlier analysis
-    that this one does not have are taken away. StudyError where `out` is a file.
+    They are written in a hidden folder in it and change places with those of an earlier analysis
+    when all are there; other files stay, and so does a comparisons.csv that is not written anew.
+    summary.json goes first and comes last: a folder with one holds the tables of one analysis, even
+    after a kill. StudyError, with nothing changed, where `out` is a file or a folder has the name
+    of a table.
     """
     require_folder(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.parent / part_name()
+    _require_places(out, [*map(_file_name, analysis.results), _SUMMARY])
+    out.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
+    part = out / part_name()
     part.mkdir()
     try:
+        new = part / "new"
         for name, frame in analysis.results.items():
-            tables.write(frame, part / f"{name}.csv", table_of(name))
-        write_json(part / _SUMMARY, analysis.summary)
-        out.mkdir(exist_ok=True)
-        for path in [path for path in _earlier(out) if not (part / path.name).exists()]:
-            path.unlink()
-        for path in sorted(part.iterdir(), key=lambda path: path.name == _SUMMARY):
-            path.replace(out / path.name)
+            tables.write(frame, new / _file_name(name), table_of(name))
+        write_json(new / _SUMMARY, analysis.summary)
+        _exchange(new, part / "earlier", out)
     finally:
         shutil.rmtree(part)
 
@@ -67,10 +69,43 @@ def require_folder(out: Path) -> None:
         raise StudyError(f"--out: {out} is a file; give a folder for the tables")
 
 
-def _earlier(out: Path) -> Iterator[Path]:
-    """The tables of an earlier analysis; other files of the folder are not ours."""
-    for path in out.glob("*.csv"):
-        if path.stem in TABLES or path.stem.startswith(SLICED):
+def _file_name(table: str) -> str:
+    return f"{table}.csv"
+
+
+def _require_places(out: Path, names: list[str]) -> None:
+    """StudyError where a folder has the name of a file that is to be written into `out`."""
+    for name in names:
+        if (out / name).is_dir():
+            raise StudyError(
+                f"{out / name}: a folder has the name of a table; only a file can be replaced; "
+                "move it away, or write the tables elsewhere"
+            )
+
+
+def _exchange(new: Path, earlier: Path, out: Path) -> None:
+    """Move the tables in `out` to `earlier` and those in `new` to `out`; back if that fails."""
+    earlier.mkdir()
+    moved = []
+    try:
+        for path in sorted(_earlier(out, new), key=lambda path: path.name != _SUMMARY):
+            path.replace(earlier / path.name)
+        for path in sorted(new.iterdir(), key=lambda path: path.name == _SUMMARY):
+            moved.append(path.replace(out / path.name))
+    except BaseException:
+        for path in moved:
+            path.unlink()
+        for path in sorted(earlier.iterdir(), key=lambda path: path.name == _SUMMARY):
+            path.replace(out / path.name)
+        raise
+
+
+def _earlier(out: Path, new: Path) -> Iterator[Path]:
+    """The files that `new` replaces and other results; votes may be the user's own, and stay."""
+    for path in out.iterdir():
+        is_table = path.suffix == ".csv" and (path.stem in TABLES or path.stem.startswith(SLICED))
+        is_result = is_table and path.stem != _VOTES
+        if path.is_file() and (is_result or (new / path.name).exists()):
             yield path
 
 

@@ -32,7 +32,7 @@ class Population:
     side. Shares in [0, 1]: `careless_share` of all votes are cast without looking, each choice
     equally likely; of the annotators, `straight_lining_share` press one side all the time (left or
     right, each as likely as the other) and `speeding_share` press anything, faster than anybody
-    can look. `seconds_per_vote` is the mean of those who look.
+    can look. `seconds_per_vote` (over 0, up to 3600) is the mean of those who look.
     EvalkitError on a value out of its range.
     """
 
@@ -111,7 +111,7 @@ def _mean_points(gap: np.ndarray, tie_weight: float) -> np.ndarray:
 def _check(name: str, value: float) -> None:
     allowed, holds = {
         "left_bias": ("any number", np.isfinite(value)),
-        "seconds_per_vote": ("a number above 0", 0 < value < np.inf),
+        "seconds_per_vote": ("a number above 0 and up to 3600", 0 < value <= 3600),
     }.get(name, ("0 or more", 0 <= value < np.inf))
     if name.endswith("_share"):
         allowed, holds = "0 to 1", 0 <= value <= 1

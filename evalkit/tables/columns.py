@@ -12,6 +12,7 @@ PAIR_ROLES = ("main", "attention", "practice", "example")
 IMAGE_STATUSES = ("ok", "failed", "filtered")
 FOILS = ("other_prompt", "pixelated")
 SIMULATED = "SIMULATED VOTES"
+MEAN_OF_QUESTIONS = "mean of questions"  # rows of elo.csv, and so no question's id
 AGREEMENT_MEASURES = ("krippendorff_alpha", "raw_agreement", "repeat_consistency")
 DECISIONS = ("decided", "go on", "cannot be decided")
 TIES_RULES = ("half", "drop", "both_bad_apart")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from array import array
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,9 @@ import numpy as np
 
 from evalkit.errors import TableError, listed
 from evalkit.vote_files import parquet
+from evalkit.vote_files.values import in_one_line
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CHUNK = 1000  # rows read before they are put into columns: few, so that they stay in the cache
 
 
@@ -46,7 +49,8 @@ class Cells:
     def refuse(self, row: int, column: str, why: str) -> NoReturn:
         """Raise the TableError about one cell: where it stands, then `why`."""
         name = self.names.get(column, column)
-        raise TableError(f"{self.path}: {self.counted} {self.numbers[row]}, column {name}: {why}")
+        place = f"{self.counted} {self.numbers[row]}, column {name}"
+        raise TableError(in_one_line(f"{self.path}: {place}: {why}"))
 
 
 def read_cells(path: Path, wanted: Set[str]) -> Cells:
@@ -55,7 +59,7 @@ def read_cells(path: Path, wanted: Set[str]) -> Cells:
     TableError where there is no such file, its ending is another, or it is damaged: a row with too
     many or too few cells, a column named twice, a quote that never ends, a line that is not JSON.
     """
-    reader = READERS.get(path.suffix)
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise TableError(
             f'{path}: the ending "{path.suffix}"; allowed are {listed(READERS)}; save the votes in '
@@ -70,7 +74,7 @@ def _read_delimited(path: Path, wanted: Set[str]) -> Cells:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(
-                stream, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True
+                stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
             )
             return _read_rows(path, reader, wanted)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -132,13 +136,14 @@ def _read_json_lines(path: Path, wanted: Set[str]) -> Cells:
 
 
 def _json_objects(path: Path, stream: Any) -> Iterator[dict[str, Any]]:
+    decoder = json.JSONDecoder(object_pairs_hook=_once)
     for line, text in enumerate(stream, start=1):
         try:
-            row = json.loads(text)
-        except ValueError as error:
+            row = decoder.decode(text)
+        except (ValueError, RecursionError) as error:
             raise TableError(
-                f"{path}: line {line}: not JSON ({error}); a JSONL file has one object per line; "
-                "correct the line"
+                f"{path}: line {line}: cannot be read ({in_one_line(str(error))}); allowed is one "
+                "JSON object per line; correct the line"
             ) from None
         if not isinstance(row, dict):
             raise TableError(
@@ -148,8 +153,22 @@ def _json_objects(path: Path, stream: Any) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; ValueError where a key stands twice, of which only one would be read."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f'"{next(key for key in keys if keys.count(key) > 1)}" stands twice')
+    return found
+
+
 def _json_text(path: Path, line: int, name: str, value: Any) -> str:
     if isinstance(value, str):
+        if _SURROGATE.search(value):
+            raise TableError(
+                f"{path}: line {line}, column {name}: half of a character (a lone surrogate); "
+                "allowed is text that UTF-8 can hold; correct it"
+            )
         return value
     if value is None:
         return ""

@@ -4,7 +4,7 @@ Each format names the columns it needs and those it can use, and turns their cel
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,7 +22,8 @@ _ARENA_WINNERS = {
     "both_bad": "both_bad",
 }
 _ARENA_PROMPTS = ("prompt_id", "question_id")  # the first that the file has
-_ARENA_ANNOTATORS = ("annotator_id", "judge", "evaluation_session_id")
+_ARENA_ANNOTATORS = ("judge", "evaluation_session_id")
+_OWN = ("vote_source", "kind", "excluded_by", "annotator_id")  # no log of others has these
 _PICKAPIC_WINNERS = {(1.0, 0.0): "model_a", (0.0, 1.0): "model_b", (0.5, 0.5): "tie"}
 
 
@@ -47,6 +48,12 @@ class Format:
     needs: tuple[str, ...]
     uses: tuple[str, ...]
     turn: Callable[[Cells], Turned]
+
+
+def own_columns(found: Sequence[str]) -> list[str]:
+    """The columns that only a table of `tables.IMPORTED_VOTES` has; other formats lose them."""
+    own = [name for name in _OWN if name in found]
+    return own or (["question_id"] if {"question_id", "prompt_id"} <= set(found) else [])
 
 
 def _turn_arena(cells: Cells) -> Turned:

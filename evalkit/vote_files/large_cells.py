@@ -3,15 +3,22 @@
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
 import pandas as pd
 
 from evalkit import tables
 from evalkit.errors import TableError
 from evalkit.vote_files.formats import FORMATS
-from evalkit.vote_files.parquet import Parquet
+from evalkit.vote_files.parquet import Parquet, quoted
 from evalkit.vote_files.reading import DEFAULT, require_columns
-from evalkit.vote_files.values import MODELS, Values, check_column, check_models, check_pairs
+from evalkit.vote_files.values import (
+    MISSING,
+    MODELS,
+    Values,
+    check_column,
+    check_names,
+    check_pairs,
+    in_one_line,
+)
 
 _TRIALS = {"trial_id": ("trial_id",), "pair_id": ("annotator_id", "question_id", "pair_id")}
 
@@ -19,8 +26,8 @@ _TRIALS = {"trial_id": ("trial_id",), "pair_id": ("annotator_id", "question_id",
 class LargeCells:
     """The columns of an open Parquet file of votes (`tables.IMPORTED_VOTES`), all cells allowed.
 
-    Only the different texts of each column come into memory. TableError, with row and column, on
-    what `read_vote_file` refuses.
+    Only the different texts of each column come into memory, and of trial_id none but those that
+    may have to be refused. TableError, with row and column, on what `read_vote_file` refuses.
     """
 
     def __init__(self, path: Path, file: Parquet) -> None:
@@ -28,10 +35,11 @@ class LargeCells:
         require_columns(path, file.names, FORMATS[DEFAULT])
         self.values: dict[str, Values] = {}
         for column in tables.IMPORTED_VOTES.columns:
-            if self.has(column.name) and column.name != "trial_id":
-                self.values[column.name] = self._values(column.name)
+            if self.has(column.name):
+                where = _doubtful(self.file.text("trial_id")) if column.name == "trial_id" else ""
+                self.values[column.name] = self._values(column.name, where)
                 check_column(column, self.values[column.name], self._refuse)
-        check_models({name: self.values[name] for name in MODELS}, self._refuse)
+        check_names(self.values, self._refuse)
         check_pairs(self._pairs(), self._refuse)
         self._check_trials()
 
@@ -44,12 +52,12 @@ class LargeCells:
         return sorted({text for column in columns for text in self.values[column].texts})
 
     def _refuse(self, row: int, column: str, why: str) -> NoReturn:
-        raise TableError(f"{self.path}: row {row + 1}, column {column}: {why}")
+        raise TableError(in_one_line(f"{self.path}: row {row + 1}, column {column}: {why}"))
 
-    def _values(self, name: str) -> Values:
+    def _values(self, name: str, where: str = "") -> Values:
         found = self._asked(
             f"SELECT {self.file.text(name)} AS text, min(file_row_number) AS row "
-            f"FROM {self.file.source} GROUP BY text"
+            f"FROM {self.file.source} {where} GROUP BY text"
         )
         return Values(found["text"].to_numpy(dtype=object), found["row"].to_numpy())
 
@@ -82,5 +90,12 @@ class LargeCells:
                 )
 
     def _asked(self, query: str) -> pd.DataFrame:
-        found = self.file.connection.execute(query).fetchnumpy()
-        return pd.DataFrame({name: np.asarray(cells) for name, cells in found.items()})
+        return pd.DataFrame(self.file.ask(query))
+
+
+def _doubtful(text: str) -> str:
+    """A condition of SQL that holds for every text that `check_column` may refuse in a name."""
+    return (
+        f"WHERE {text} = '' OR {text} IN ({', '.join(map(quoted, MISSING))}) OR "
+        f"regexp_matches({text}, '^[\\s\\pZ]|[\\s\\pZ]$|[\\pC\\p{{Zl}}\\p{{Zp}}]')"
+    )

@@ -49,13 +49,14 @@ class LargeVotes:
     """The votes of a file in sums, per question: those of its pairs, and those of its sides.
 
     `sides` has one pair, the left image against the right one, of the votes whose sides are known;
-    questions without such a vote are not in it. `n_rows` counts all rows of the file, the sums
-    those of kind main that nobody excluded.
+    questions without such a vote are not in it. `n_rows` counts all rows of the file, `n_main`
+    those of kind main; the sums, `n_prompts` and `n_annotators` are of those that nobody excluded.
     """
 
     pairs: dict[str, VoteSums]
     sides: dict[str, VoteSums]
     n_rows: int
+    n_main: int
     n_prompts: int
     n_annotators: int
     simulated: bool
@@ -63,7 +64,7 @@ class LargeVotes:
 
 def is_large(path: Path) -> bool:
     """Whether a vote file is so large that it is not read into memory."""
-    if path.suffix != ".parquet" or not path.is_file():
+    if path.suffix.lower() != ".parquet" or not path.is_file():
         return False
     with opened(path) as file:
         return file.n > ROWS_IN_MEMORY
@@ -76,7 +77,7 @@ def read_large(path: Path) -> LargeVotes:
     for a part of the votes and for the ids of prompts and annotators; the votes as codes, some ten
     bytes each, lie beside the system's temporary files meanwhile.
     """
-    if path.suffix != ".parquet":
+    if path.suffix.lower() != ".parquet":
         raise TableError(
             f'{path}: the ending "{path.suffix}"; out of core only .parquet is read; save the '
             "votes as Parquet, or leave --out-of-core out"
@@ -95,7 +96,7 @@ class _CodedVotes:
         self.questions = cells.texts("question_id")
         self.models = cells.texts(*MODELS)
         self._write()
-        self.n = int(self._ask("SELECT count(*) AS n FROM votes")["n"][0])
+        self.n = self._count("*", "votes")
 
     def sums(self) -> LargeVotes:
         """The sums per question."""
@@ -117,16 +118,23 @@ class _CodedVotes:
             found[kind][self.questions[question]] = VoteSums(
                 layout, sums, by_annotator[name], heaviest
             )
-        texts = {name: len(self.cells.values[name].texts) for name in ("prompt_id", "annotator_id")}
         return LargeVotes(
             pairs=found["pairs"],
             sides=found["sides"],
             n_rows=self.cells.file.n,
-            n_prompts=texts["prompt_id"],
-            n_annotators=texts["annotator_id"],
+            n_main=self._n_main(),
+            n_prompts=self._count("DISTINCT prompt", "votes"),
+            n_annotators=self._count("DISTINCT annotator", "votes"),
             simulated=self.cells.has("vote_source")
             and tables.SIMULATED in self.cells.texts("vote_source"),
         )
+
+    def _count(self, what: str, source: str) -> int:
+        return int(self._ask(f"SELECT count({what}) AS n FROM {source}")["n"][0])
+
+    def _n_main(self) -> int:
+        where = f" WHERE {self.cells.file.text('kind')} = 'main'" if self.cells.has("kind") else ""
+        return self._count("*", self.cells.file.source + where)
 
     def _write(self) -> None:
         """Make the table `votes`: question, prompt, annotator, first, second, outcome, side."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evalkit.errors import TableError, first_line
 
 _MEMORY = "1500MB"  # of DuckDB alone; what does not fit goes to disk
@@ -49,8 +51,13 @@ class Parquet:
 
     def texts(self, name: str) -> list[str]:
         """The cells of a column, in the order of the file."""
-        query = f"SELECT {self.text(name)} AS cell FROM {self.source}"
-        return self.connection.execute(query).fetchnumpy()["cell"].tolist()
+        return self.ask(f"SELECT {self.text(name)} AS cell FROM {self.source}")["cell"].tolist()
+
+    def ask(self, query: str) -> dict[str, np.ndarray]:
+        """The columns that a query of the file gives; TableError where the file is damaged."""
+        with _readable(self.path):
+            found = self.connection.execute(query).fetchnumpy()
+        return {name: np.asarray(cells) for name, cells in found.items()}
 
 
 @contextmanager
@@ -65,16 +72,24 @@ def opened(path: Path, scratch: Path | None = None) -> Iterator[Parquet]:
     try:
         connection.execute(f"SET memory_limit = '{_MEMORY}'")
         source = f"read_parquet({quoted(str(path))})"
-        try:
+        with _readable(path):
             described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
             [(n,)] = connection.execute(f"SELECT count(*) FROM {source}").fetchall()
-        except duckdb.Error as error:
-            raise TableError(
-                f"{path}: cannot be read as Parquet ({first_line(error)}); write it again"
-            ) from None
         yield Parquet(path, connection, {row[0]: row[1] for row in described}, n)
     finally:
         connection.close()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise TableError(
+            f"{path}: cannot be read as Parquet ({first_line(error)}); write it again"
+        ) from None
 
 
 def quoted(text: str) -> str:

@@ -10,13 +10,14 @@ import pandas as pd
 from evalkit import tables
 from evalkit.errors import TableError, listed, nearest
 from evalkit.vote_files.cells import Cells, read_cells
-from evalkit.vote_files.formats import FORMATS, Format, Turned
+from evalkit.vote_files.formats import FORMATS, Format, Turned, own_columns
 from evalkit.vote_files.values import (
     MODELS,
     Values,
     check_column,
-    check_models,
+    check_names,
     check_pairs,
+    in_one_line,
     values_of,
 )
 
@@ -51,15 +52,19 @@ def read_vote_file(path: Path, format: str | None = None, also: Sequence[str] = 
     model_1, label_0, label_1, caption, user_id, has_label). `also` are further columns to keep.
     A file without rows gives no rows. TableError, with line or row and column, on a cell that is
     not allowed, a model compared with itself, a name that differs by a blank, a trial that stands
-    twice; an unknown format, a missing column and a damaged file are refused too.
+    twice; an unknown format, a missing column, evalkit's own columns under another format and a
+    damaged file are refused too.
     """
     form = format_of(format)
     cells = read_cells(path, {*form.needs, *form.uses, *also})
     require_columns(path, cells.found, form, also)
+    _require_foreign(path, cells.found, form)
     turned = form.turn(cells)
     kept = {name: _kept(cells, turned, name) for name in also}
     own = turned.cells
     check_cells(own)
+    for name, texts in kept.items():
+        check_column(tables.Column(name, empty=True), values_of(texts), own.refuse)
     columns = {
         name: own.columns[name] for name in tables.IMPORTED_VOTES.names if name in own.columns
     }
@@ -84,19 +89,31 @@ def require_columns(
     path: Path, found: Sequence[str], form: Format, also: Sequence[str] = ()
 ) -> None:
     """TableError where the file lacks a column of its format, or one that was asked for."""
+    shown = in_one_line(listed(found))
     for name in form.needs:
         if name not in found:
             others = [other.name for other in FORMATS.values() if set(other.needs) <= set(found)]
             other = f"; it looks like --format {others[0]}" if others else ""
             raise TableError(
-                f"{path}: column {name} is missing (found: {listed(found)}); votes in the format "
+                f"{path}: column {name} is missing (found: {shown}); votes in the format "
                 f"{form.name} need {listed(form.needs)}{other or _renamed(name, found)}"
             )
     for name in also:
         if name not in found:
             raise TableError(
-                f"--by: {path} has no column {name}; it has {listed(found)}{nearest(name, found)}"
+                f"--by: {path} has no column {name}; it has {shown}{nearest(name, found)}"
             )
+
+
+def _require_foreign(path: Path, found: Sequence[str], form: Format) -> None:
+    """TableError where another format would lose what evalkit's own columns say."""
+    own = own_columns(found)
+    if own and form.name != DEFAULT:
+        raise TableError(
+            f"{path}: column {own[0]} is evalkit's own, and what it says of the votes would be "
+            f"lost; allowed in the format {form.name} are logs of others; read it with --format "
+            f"{DEFAULT}"
+        )
 
 
 def check_cells(cells: Cells) -> None:
@@ -107,7 +124,7 @@ def check_cells(cells: Cells) -> None:
         if name in cells.columns:
             values[name] = values_of(cells.columns[name])
             check_column(column, values[name], cells.refuse)
-    check_models({name: values[name] for name in MODELS}, cells.refuse)
+    check_names(values, cells.refuse)
     names = [name for name in (*MODELS, "left_model") if name in cells.columns]
     pairs = pd.DataFrame({name: cells.columns[name] for name in names}, dtype=object)
     pairs = pairs.drop_duplicates()
