@@ -27,11 +27,19 @@ def win_rate_lines(win_rates: pd.DataFrame, unknown: Collection[str] = ()) -> li
 
 
 def analysis_lines(results: dict[str, pd.DataFrame], summary: dict[str, Any]) -> list[str]:
-    """An analysis in words: every win rate, the ratings, and what does not count or is missing."""
-    lines = win_rate_lines(results["win_rates"], summary.get("ids_unknown", ()))
-    lines += [slice_sentence(name, frame) for name, frame in results.items() if "by" in frame]
-    lines += rating_lines(results["ratings"])
-    lines += anytime_lines(results["anytime"]) if "anytime" in results else []
+    """An analysis in words: every win rate, the ratings, and what does not count or is missing.
+
+    Before the planned end of a study that may be looked at any time: only what holds by then.
+    """
+    if is_before_the_end(summary) and "anytime" in results:
+        lines = [tables.SIMULATED] if tables.is_simulated(results["anytime"]) else []
+        lines += anytime_lines(results["anytime"])
+        lines += ["The other tables hold at the planned end only."]
+    else:
+        lines = win_rate_lines(results["win_rates"], summary.get("ids_unknown", ()))
+        lines += [slice_sentence(name, frame) for name, frame in results.items() if "by" in frame]
+        lines += rating_lines(results["ratings"])
+        lines += anytime_lines(results["anytime"]) if "anytime" in results else []
     lines += [exclusion_sentence(summary)] if summary.get("votes_excluded") else []
     for reason, n in summary.get("rows_left_out", {}).items():
         lines.append(f"{counted(n, 'row')} of the file left out: {reason}.")
@@ -40,14 +48,24 @@ def analysis_lines(results: dict[str, pd.DataFrame], summary: dict[str, Any]) ->
     return lines
 
 
+def is_before_the_end(summary: dict[str, Any]) -> bool:
+    """Whether planned votes are missing, by the summary of an analysis."""
+    votes = summary.get("planned_votes", {"given": 0, "planned": 0})
+    return votes["given"] != votes["planned"]
+
+
 def anytime_lines(anytime: pd.DataFrame) -> list[str]:
     """What holds at every look (`tables.ANYTIME`): a line per question and pair, and of whom."""
-    lines = [
-        f"  On {row['question_id']}, {row['model_a']} against {row['model_b']}: "
-        f"{decision_words(row)}; {_anytime_share(row)}."
-        for row in anytime.to_dict("records")
-    ]
+    lines = [f"  {anytime_sentence(row)}" for row in anytime.to_dict("records")]
     return ["At any time (95% intervals that hold at every look):", *lines, f"  {OF_WHOM}"]
+
+
+def anytime_sentence(row: dict[str, Any]) -> str:
+    """One row of `tables.ANYTIME` in words: the decision, the win rate and its interval."""
+    return (
+        f"On {row['question_id']}, {row['model_a']} against {row['model_b']}: "
+        f"{decision_words(row)}; {_anytime_share(row)}."
+    )
 
 
 def decision_words(row: dict[str, Any]) -> str:

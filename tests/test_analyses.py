@@ -249,6 +249,14 @@ def test_votes_that_lie_in_the_folder_of_the_tables_stay(file, tmp_path):
     assert votes.read_bytes() == before
 
 
+def test_tables_of_other_votes_do_not_go_into_a_study(file, tmp_path):
+    study = make_study(tmp_path / "study", n_prompts=2)
+    there = sorted(study.root.rglob("*"))
+    with pytest.raises(StudyError, match="is a study, which keeps the tables of its own votes"):
+        analyze_file(file, study.root)
+    assert sorted(study.root.rglob("*")) == there
+
+
 def test_a_folder_with_the_name_of_a_table_is_refused_before_anything_is_changed(file, tmp_path):
     out = tmp_path / "out"
     analyze_file(file, out)

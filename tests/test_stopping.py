@@ -125,6 +125,8 @@ def test_analyze_and_report_run_at_any_time_and_say_the_rule(folder, state):
     banner = f"STOPPING RULE anytime: 37 of 60 planned votes; {HOLDS}"
     assert done.stdout.splitlines()[0] == banner
     assert "decided for secret-alpha; win rate of secret-alpha" in done.stdout
+    assert "preferred" not in done.stdout  # that would hold at the planned end only
+    assert "The other tables hold at the planned end only." in done.stdout
     written = tables.read(folder.analysis / "anytime.csv", tables.ANYTIME)
     assert written["p_value"].tolist() == pytest.approx([r["p_value"] for r in state["anytime"]])
     told = json.loads((folder.analysis / "summary.json").read_text("utf-8"))
@@ -137,6 +139,9 @@ def test_analyze_and_report_run_at_any_time_and_say_the_rule(folder, state):
     assert "BEFORE THE PLANNED END" in page
     assert "EARLY LOOK" not in page
     assert 'id="table-anytime"' in page
+    answer = page[page.index('id="answer"') : page.index('class="legend')]
+    assert "decided for secret-alpha" in answer
+    assert "preferred" not in answer
     assert "decided for secret-alpha" in page
     assert (folder.report / "tables" / "anytime.csv").is_file()
     store = open_store(folder.store_address)

@@ -72,4 +72,5 @@ def simulate(
         print(json.dumps(done.as_json(), indent=2, ensure_ascii=False))
         return
     print("\n".join(simulation_lines(done)))
-    print(f"Next: evalkit analyze {path}" + ("" if done.is_complete else " --early"))
+    waits = folder.study.stopping.rule == "planned" and not done.is_complete
+    print(f"Next: evalkit analyze {path}" + (" --early" if waits else ""))

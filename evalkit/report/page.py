@@ -18,7 +18,13 @@ from evalkit.report.results import Results, read_results
 from evalkit.report.vector import svg
 from evalkit.study_folder import StudyFolder
 from evalkit.study_sections import Question
-from evalkit.wording import counted, exclusion_sentence, win_rate_sentence
+from evalkit.wording import (
+    anytime_sentence,
+    counted,
+    exclusion_sentence,
+    is_before_the_end,
+    win_rate_sentence,
+)
 
 _FOLDER = Path(__file__).parent
 
@@ -155,8 +161,12 @@ def _not_shown(results: Results) -> list[str]:
 
 
 def _answer(results: Results, question_id: str) -> Answer:
-    rows = _asked(results.win_rates, question_id).to_dict("records")
-    sentences = [(win_rate_sentence(row), firmness(row)) for row in rows]
+    if is_before_the_end(results.summary) and not results.anytime.empty:
+        rows = _asked(results.anytime, question_id).to_dict("records")
+        sentences = [(anytime_sentence(row), firmness(row)) for row in rows]
+    else:
+        rows = _asked(results.win_rates, question_id).to_dict("records")
+        sentences = [(win_rate_sentence(row), firmness(row)) for row in rows]
     sentences = sentences or [("There are no votes on this question yet.", "open")]
     return Answer(results.study.question(question_id), sentences)
 

@@ -127,8 +127,8 @@ def _analysed(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFra
     path = folder.analysis / f"{name}.csv"
     if not path.is_file():
         raise StudyError(
-            f"{folder.root}: no analysis/{name}.csv yet; once there are votes, run: "
-            f"evalkit analyze {folder.root}"
+            f"{folder.root}: no analysis/{name}.csv yet; run: evalkit analyze {folder.root}, which "
+            "says so where votes are missing"
         )
     return tables.read(path, table)
 
