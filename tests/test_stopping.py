@@ -84,7 +84,7 @@ def test_the_page_of_status_says_rule_decision_and_pool(folder, state):
     assert OF_WHOM in said
     for row in state["anytime"]:
         assert f"{row['n']} votes, {row['n_annotators']} annotators)" in said
-        assert row["warning"].startswith(f"{row['n_annotators']} annotators voted: this speaks for")
+        assert row["warning"].startswith(f"SMALL POOL: {row['n_annotators']} annotators voted")
 
 
 def test_with_the_rule_planned_status_stays_blind(tmp_path):

@@ -34,7 +34,7 @@ def stability(comparisons: pd.DataFrame) -> pd.DataFrame:
     for question_id, asked in counting(comparisons).groupby("question_id", sort=True):
         votes = encode(asked)
         for dropped, column in DROPPED.items():
-            codes, names = pd.factorize(asked[column])
+            codes, names = pd.factorize(asked[column], sort=True)
             found = _without_each(votes, codes, np.asarray(names), dropped)
             rows += [{"question_id": question_id, "dropped": dropped, **row} for row in found]
     frame = pd.DataFrame(rows) if rows else tables.STABILITY.empty()
