@@ -120,4 +120,6 @@ def _row(model: str, clusters: int, method: str) -> dict[str, Any]:
 
 
 def _and_others(count: int) -> str:
-    return f" (and {count} others, each)" if count else ""
+    if not count:
+        return ""
+    return f" (and {count} other{'s' if count > 1 else ''}, each)"
