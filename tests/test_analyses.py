@@ -252,7 +252,7 @@ def test_votes_that_lie_in_the_folder_of_the_tables_stay(file, tmp_path):
 def test_tables_of_other_votes_do_not_go_into_a_study(file, tmp_path):
     study = make_study(tmp_path / "study", n_prompts=2)
     there = sorted(study.root.rglob("*"))
-    with pytest.raises(StudyError, match="is a study, which keeps the tables of its own votes"):
+    with pytest.raises(StudyError, match="is a study, which keeps its own tables in analysis/"):
         analyze_file(file, study.root)
     assert sorted(study.root.rglob("*")) == there
 
@@ -367,6 +367,25 @@ def test_the_page_says_what_does_not_count_with_the_headline_beside_it(excluding
         assert f"tables/{name}.csv" in page
         copied = (excluding.report / "tables" / f"{name}.csv").read_bytes()
         assert copied == (excluding.analysis / f"{name}.csv").read_bytes()
+
+
+def test_a_study_gives_other_tables_to_another_folder(excluding, tmp_path):
+    analyze_study(excluding)
+    before = written(excluding.analysis)
+    command = [
+        "analyze",
+        str(excluding.root),
+        "--out",
+        str(tmp_path / "out"),
+        "--interval",
+        "wilson",
+    ]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert written(excluding.analysis) == before
+    found = tables.read(tmp_path / "out" / "win_rates.csv", tables.WIN_RATES)
+    assert found["method"].str.startswith("Wilson, votes taken as independent").all()
+    assert set(written(tmp_path / "out")) == set(before)
 
 
 def test_comparisons_of_a_study_give_its_tables_again(excluding, tmp_path):

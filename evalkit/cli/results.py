@@ -42,7 +42,9 @@ Early = Annotated[
 @app.command()
 def analyze(
     path: Annotated[Path, typer.Argument(metavar="STUDY|FILE", help="Study folder or vote file.")],
-    out: Annotated[Path | None, typer.Option(help="Where the tables of a FILE go.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the tables go; a study has a place.")
+    ] = None,
     by: Annotated[str | None, typer.Option(help="Win rates per value too: category, ...")] = None,
     ties: Annotated[str, typer.Option(help="half, drop, or model (in ratings).")] = "half",
     interval: Annotated[
@@ -77,11 +79,11 @@ def analyze(
         from evalkit.result_tables import analyze_study
         from evalkit.study_folder import open_study
 
-        beside = {"--out": out is not None, "--format": form, "--out-of-core": out_of_core}
+        beside = {"--format": form, "--out-of-core": out_of_core}
         _refuse_beside("a study", path, beside)
         folder = open_study(path)
-        out = folder.analysis
-        analysis = analyze_study(folder, now() if early else None, options)
+        out = out or folder.analysis
+        analysis = analyze_study(folder, now() if early else None, options, out)
     _print_analysis(analysis, out, as_json)
 
 
@@ -89,7 +91,6 @@ def _refuse_beside(kind: str, path: Path, options: dict[str, object]) -> None:
     """EvalkitError on an option that means nothing for a vote file, or for a study."""
     why = {
         "--early": "it is about planned votes",
-        "--out": "its tables go into its own folder",
         "--format": "it has its votes in a database",
         "--out-of-core": "it has its votes in a database",
     }

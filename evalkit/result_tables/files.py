@@ -38,11 +38,6 @@ def analyze_file(
     """
     options = options or Options()
     require_folder(out)
-    if (out / "study.toml").is_file():
-        raise StudyError(
-            f"--out: {out} is a study, which keeps the tables of its own votes; give a folder of "
-            f"their own to those of {path}"
-        )
     is_own = format in (None, "evalkit")
     if out_of_core and not is_own:
         raise EvalkitError(

@@ -1,7 +1,8 @@
-"""A study's votes -> result tables in its folder."""
+"""A study's votes -> result tables, in its folder or another."""
 
 import json
 from contextlib import closing
+from pathlib import Path
 
 import pandas as pd
 
@@ -26,16 +27,20 @@ from evalkit.result_tables.beside_votes import read_scores, read_speeds
 from evalkit.result_tables.estimates import estimates, labelled
 from evalkit.result_tables.judged import judged_votes
 from evalkit.result_tables.options import Options
-from evalkit.result_tables.writing import Analysis, write_analysis
+from evalkit.result_tables.writing import Analysis, require_folder, write_analysis
 from evalkit.store import Store
 from evalkit.study_folder import StudyFolder
 
 
 def analyze_study(
-    folder: StudyFolder, early_at: str | None = None, options: Options | None = None
+    folder: StudyFolder,
+    early_at: str | None = None,
+    options: Options | None = None,
+    out: Path | None = None,
 ) -> Analysis:
-    """Write every result table, the comparisons and the summary into `folder.analysis`.
+    """Write every result table, the comparisons and the summary.
 
+    They go into `folder.analysis`, which the report is made from, or into another folder `out`.
     All of them are made before the first is written. The study's rules of exclusion are applied:
     the tables count the votes that no rule sets aside, `sensitivity` has the headline without them
     too. `early_at` is the time of a look before the planned votes are there: the study's log keeps
@@ -44,7 +49,8 @@ def analyze_study(
     where votes are missing and it is None, before the first vote, where the rules leave none, where
     the study has changed since, or where images lack a score.
     """
-    options = options or Options()
+    options, out = options or Options(), out or folder.analysis
+    require_folder(out)
     require_unchanged(folder)
     with closing(open_votes(folder)) as store:
         if not store.has_votes():
@@ -63,7 +69,7 @@ def analyze_study(
         looks = {"planned_votes": {**counts(planned), "early_looks": recorded_looks(store)}}
     summary = {**analysis.summary, **stopping(planned), **looks}
     analysis = Analysis(analysis.results, summary, planned.banner)
-    write_analysis(analysis, folder.analysis)
+    write_analysis(analysis, out)
     return analysis
 
 

@@ -64,9 +64,14 @@ def write_analysis(analysis: Analysis, out: Path) -> None:
 
 
 def require_folder(out: Path) -> None:
-    """StudyError where `out` is a file."""
+    """StudyError where `out` is a file, or the folder of a study, which has tables of its own."""
     if out.exists() and not out.is_dir():
         raise StudyError(f"--out: {out} is a file; give a folder for the tables")
+    if (out / "study.toml").is_file():
+        raise StudyError(
+            f"--out: {out} is a study, which keeps its own tables in analysis/; give a folder of "
+            "their own to these"
+        )
 
 
 def _file_name(table: str) -> str:
