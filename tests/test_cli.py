@@ -98,7 +98,7 @@ def test_analyze_a_file_of_votes(tmp_path):
     assert row.win_rate_a == (23 + 5.5) / 80
     assert (
         "On quality, no preference could be shown between lcm-4 and if-xl: win rate of lcm-4 64% "
-        "(49% to 77%; 46 won, 23 lost, 11 ties counted half; 20 prompts, 15 annotators)."
+        "(49% to 78%; 46 won, 23 lost, 11 ties counted half; 20 prompts, 15 annotators)."
     ) in done.stdout
 
 
