@@ -65,7 +65,7 @@ def tables_of_votes(draw):
     )
 
 
-def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
+def assert_same(one: pd.DataFrame, other: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=1e-7, atol=1e-9)
 
 
@@ -77,7 +77,7 @@ def test_which_model_stands_first_makes_no_difference(name, votes):
     swapped = votes.copy()
     swapped.loc[some, ["model_a", "model_b"]] = votes.loc[some, ["model_b", "model_a"]].to_numpy()
     swapped.loc[some, "winner"] = votes.loc[some, "winner"].replace(TURNED)
-    same(TABLES[name](votes), TABLES[name](swapped))
+    assert_same(TABLES[name](votes), TABLES[name](swapped))
 
 
 @each_table
@@ -94,7 +94,7 @@ def test_the_order_of_rows_makes_no_difference(name, votes, seed):
             t.sort_values(key, ignore_index=True).drop(columns="largest_change", errors="ignore")
             for t in (found, again)
         )
-    same(found, again)
+    assert_same(found, again)
 
 
 @few_examples
@@ -110,7 +110,7 @@ def test_turning_the_names_round_mirrors_win_rates(interval, votes):
         win_rate_a=1 - other["win_rate_a"],
         ci_low=1 - other["ci_high"], ci_high=1 - other["ci_low"],
     )  # fmt: skip
-    same(one, back.sort_values(key, ignore_index=True))
+    assert_same(one, back.sort_values(key, ignore_index=True))
 
 
 @few_examples
@@ -121,7 +121,7 @@ def test_other_names_of_people_and_prompts_make_no_difference(votes):
     )
     for name in CLUSTERED:
         if name != "stability":  # it names them
-            same(TABLES[name](votes), TABLES[name](renamed))
+            assert_same(TABLES[name](votes), TABLES[name](renamed))
 
 
 @few_examples
@@ -161,7 +161,7 @@ def test_a_model_without_votes_makes_no_difference(name, votes):
     wide = votes.assign(
         **{c: pd.Categorical(votes[c], [*sorted(set(votes[c])), "nobody"]) for c in text}
     )
-    same(TABLES[name](votes), TABLES[name](wide))
+    assert_same(TABLES[name](votes), TABLES[name](wide))
 
 
 @few_examples
@@ -170,7 +170,7 @@ def test_votes_on_a_new_model_leave_other_pairs_alone(votes):
     new = votes.assign(model_a="new", model_b="x", left_model="new")
     columns = ["question_id", "model_a", "model_b", "win_rate_a", "ci_low", "ci_high", "p_value"]
     one, more = win_rates(votes)[columns], win_rates(pd.concat([votes, new]))[columns]
-    same(one, more[more["model_a"] != "new"].reset_index(drop=True))
+    assert_same(one, more[more["model_a"] != "new"].reset_index(drop=True))
 
 
 @each_table
