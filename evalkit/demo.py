@@ -12,11 +12,11 @@ from evalkit import generation, tables
 from evalkit.collection import invite, open_collection
 from evalkit.errors import StudyError
 from evalkit.files import write_json, write_text
-from evalkit.metrics import score
 from evalkit.presets import init_study, preset_text
 from evalkit.progress import progress_bar
 from evalkit.report import write_report
 from evalkit.result_tables import analyze_study
+from evalkit.scoring import score
 from evalkit.simulate import Population, plant
 from evalkit.simulated_sessions import simulate_sessions
 from evalkit.study_folder import StudyFolder, open_study

@@ -108,6 +108,21 @@ class StudyFolder:
         return self.root / "scores"
 
     @property
+    def judgements(self) -> Path:
+        """Folder of the judges that see two images, one CSV (`tables.JUDGEMENTS`) per metric."""
+        return self.root / "judgements"
+
+    @property
+    def sets(self) -> Path:
+        """Folder of models' images against a reference, a CSV (`tables.SET_SCORES`) per metric."""
+        return self.root / "sets"
+
+    @property
+    def spreads(self) -> Path:
+        """Folder of differences across seeds, one CSV (`tables.SPREADS`) per metric."""
+        return self.root / "spreads"
+
+    @property
     def analysis(self) -> Path:
         """Folder of the result tables."""
         return self.root / "analysis"

@@ -13,8 +13,8 @@ from PIL import Image
 from evalkit import metrics, tables
 from evalkit.errors import EvalkitError, ModelError, StudyError
 from evalkit.metrics import clip_score, registry
-from evalkit.metrics.run import score
 from evalkit.models import resolve
+from evalkit.scoring.run import score
 from evalkit.study_folder import StudyFolder
 
 torch = pytest.importorskip("torch")
@@ -205,7 +205,8 @@ def test_scores_are_not_clipped_at_zero(folder: StudyFolder, checkpoint: Path) -
         opposite._model.text_projection.neg_()
     images = folder.read_images().query("status == 'ok'")
     opened = [Image.open(folder.images / name).convert("RGB") for name in images["file_name"]]
-    flipped = opposite.score(opened, [PROMPTS[prompt_id] for prompt_id in images["prompt_id"]])
+    prepared = [opposite.prepare(image) for image in opened]
+    flipped = opposite.score(prepared, [PROMPTS[prompt_id] for prompt_id in images["prompt_id"]])
     assert flipped == pytest.approx((-scores).tolist(), abs=1e-3)
     assert min([*flipped, *scores]) < 0
 
@@ -392,13 +393,16 @@ def test_scene_attributes_have_one_set_of_weights(folder: StudyFolder) -> None:
 def test_metrics_are_found_by_themselves(folder: StudyFolder) -> None:
     files = {path.stem for path in Path(metrics.__file__).parent.glob("*.py")}
     assert set(metrics.metric_names()) == files - {"__init__", *registry.NOT_METRICS}
+    assert {metrics.metric_card(name).kind for name in files & set(metrics.metric_names())} <= set(
+        registry.KINDS
+    )
     with pytest.raises(ModelError, match=r'unknown metric "clip".*allowed are clip_score'):
         score(folder, metric="clip")
 
 
 def test_metrics_are_listed_without_torch() -> None:
     code = (
-        "import sys, evalkit.metrics.run, evalkit.metrics.clip_score\n"
+        "import sys, evalkit.scoring.run, evalkit.metrics.clip_score\n"
         "import evalkit.metrics.scene_attributes as scene\n"
         "print([name for name in ('torch', 'open_clip') if name in sys.modules])"
     )

@@ -18,9 +18,9 @@ from evalkit.collection import open_collection
 from evalkit.errors import StudyError
 from evalkit.files import file_sha256, is_file, remove, write_bytes
 from evalkit.generation import describe_plan, generate, plan_images, survey
-from evalkit.metrics import score
 from evalkit.report.examples import thumbnail
 from evalkit.report.results import _json as read_manifest
+from evalkit.scoring import score
 from evalkit.study_folder import StudyFolder, open_study
 from tests.generated import hashes, strokes, without_times
 from tests.miniatures import study_file

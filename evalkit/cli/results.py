@@ -22,8 +22,8 @@ def score(
     ] = None,
 ) -> None:
     """Score every image by a metric."""
-    from evalkit.metrics import score
     from evalkit.progress import progress_bar
+    from evalkit.scoring import score
     from evalkit.study_folder import open_study
     from evalkit.wording import score_lines
 

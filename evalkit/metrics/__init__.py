@@ -1,6 +1,5 @@
-"""Metrics of single images, one file each; loading this loads no torch."""
+"""Metrics that judge images, one file each; loading this loads no torch."""
 
-from evalkit.metrics.registry import metric_names
-from evalkit.metrics.run import score
+from evalkit.metrics.registry import Card, load_metric, metric_card, metric_names
 
-__all__ = ["metric_names", "score"]
+__all__ = ["Card", "load_metric", "metric_card", "metric_names"]

@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from evalkit.errors import ModelError, listed, nearest
+from evalkit.metrics.registry import Card
 from evalkit.models import DiffusionModel
 from evalkit.models.catalogue import checkpoint_path
 from evalkit.study import Study
@@ -21,6 +22,13 @@ PAPER_WEIGHTS = "ViT-g-14/laion2b_s34b_b88k"
 BUILT_IN = "scenes-clip"
 CONFIG_NAME = "open_clip_config.json"
 SCALE = 100.0
+CARD = Card(
+    kind="image",
+    weights=PAPER_WEIGHTS,
+    licence="MIT (ViT-g-14 of LAION-2B, and OpenAI's)",
+    range="-100 to 100",
+    source="Hessel et al. 2021, CLIPScore",
+)
 
 
 def load(weights: str | None, study: Study) -> "ClipScorer":
@@ -61,13 +69,17 @@ class ClipScorer:
         self._tokenizer = tokenizer
         self._prompts: dict[str, Any] = {}  # prompt -> its normalised embedding
 
-    def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+    def prepare(self, image: Image.Image) -> Any:
+        """The image as the model's own preprocessing makes it."""
+        return self._preprocess(image)
+
+    def score(self, prepared: Sequence[Any], prompts: Sequence[str]) -> list[float]:
         """100 x cosine similarity of each image with its prompt, from the image's own pixels."""
         import torch
 
         self._encode_new(prompts)
         with torch.inference_mode():
-            pixels = torch.stack([self._preprocess(image) for image in images]).to(self._device)
+            pixels = torch.stack(list(prepared)).to(self._device)
             pictures = self._model.encode_image(pixels, normalize=True)
             texts = torch.stack([self._prompts[prompt] for prompt in prompts])
             return (SCALE * (pictures * texts).sum(dim=-1)).double().tolist()

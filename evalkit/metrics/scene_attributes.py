@@ -9,9 +9,17 @@ from importlib.util import find_spec
 from PIL import Image
 
 from evalkit.errors import ModelError
+from evalkit.metrics.registry import Card
 from evalkit.study import Study
 
 WEIGHTS = "scenes-attributes"
+CARD = Card(
+    kind="image",
+    weights=WEIGHTS,
+    licence="Apache-2.0",
+    range="0 to 1",
+    source="trained for evalkit; see the card of the built-in models",
+)
 
 
 def load(weights: str | None, study: Study) -> "SceneAttributesScorer":
@@ -38,11 +46,15 @@ class SceneAttributesScorer:
     weights = WEIGHTS
     batch_size = 64
 
-    def score(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+    def prepare(self, image: Image.Image) -> Image.Image:
+        """The image as it is."""
+        return image
+
+    def score(self, prepared: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
         """Share (0 to 1) of each caption's attributes that its image shows."""
         from evalkit.models.scenes.attributes import attribute_accuracy
 
-        return attribute_accuracy(list(images), list(prompts))
+        return attribute_accuracy(list(prepared), list(prompts))
 
     def is_truncated(self, prompt: str) -> bool:
         """Never: a caption is read to its end."""

@@ -14,6 +14,7 @@ FOILS = ("other_prompt", "pixelated")
 SIMULATED = "SIMULATED VOTES"
 MEAN_OF_QUESTIONS = "mean of questions"  # rows of elo.csv, and so no question's id
 AGREEMENT_MEASURES = ("krippendorff_alpha", "raw_agreement", "repeat_consistency")
+METRIC_MEASURES = ("accuracy", "auc", "ceiling", "floor", "rank_correlation")
 DECISIONS = ("decided", "go on", "cannot be decided")
 TIES_RULES = ("half", "drop", "both_bad_apart")
 SPEED_SOURCES = ("generation", "bench", "bench with random weights")

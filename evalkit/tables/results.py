@@ -3,6 +3,7 @@
 from evalkit.tables.columns import (
     AGREEMENT_MEASURES,
     DECISIONS,
+    METRIC_MEASURES,
     SPEED_SOURCES,
     TIES_RULES,
     VOTE_SOURCE,
@@ -197,4 +198,55 @@ SPEED = Table(
         VOTE_SOURCE,
     ),
     key=("model",),
+)
+METRIC_AGREEMENT = Table(
+    "metric agreement",
+    (
+        *text("question_id", "metric", "weights"),
+        Column("measure", allowed=METRIC_MEASURES),
+        *number("estimate", "ci_low", "ci_high"),
+        *count("n", "n_prompts", "n_annotators"),
+        *text("method"),
+        VOTE_SOURCE,
+    ),
+    key=("question_id", "metric", "weights", "measure"),
+)
+METRIC_BINS = Table(
+    "metric bins",
+    (
+        *text("question_id", "metric", "weights"),
+        *count("bin"),  # from 1, by the size of the difference of scores
+        *number("difference_low", "difference_high"),
+        *number("accuracy", "ci_low", "ci_high"),
+        *count("n", "n_prompts", "n_annotators"),
+        *text("method"),
+        VOTE_SOURCE,
+    ),
+    key=("question_id", "metric", "weights", "bin"),
+)
+METRIC_DIFFERENCES = Table(
+    "metric differences",
+    (
+        *text("metric", "weights", "model_a", "model_b"),
+        *number("mean_difference", "ci_low", "ci_high", "p_value", "p_holm"),
+        *count("n", "n_prompts"),
+        *text("method"),
+        VOTE_SOURCE,
+    ),
+    key=("metric", "weights", "model_a", "model_b"),
+)
+DISAGREEMENTS = Table(
+    "disagreements",
+    (
+        *text("question_id", "metric", "weights"),
+        *count("place"),  # 1 where people and metric differ most
+        *text("pair_id", "prompt_id"),
+        *count("seed"),
+        *text("model_a", "model_b"),
+        *number("share_a", "expected_a"),  # of the votes; as the metric has it
+        *count("n"),
+        *number("score_a", "score_b"),
+        VOTE_SOURCE,
+    ),
+    key=("question_id", "metric", "weights", "pair_id"),
 )

@@ -133,6 +133,38 @@ SCORES = Table(
         *number("score", empty=False),
         *text("weights"),
         Column("truncated", "flag"),
+        *number("cosine", required=False),  # of embeddings, where the score rests on one
     ),
     key=("image_id", "metric", "weights"),
+)
+JUDGEMENTS = Table(
+    "judgements",
+    (
+        *text("question_id", "pair_id", "prompt_id"),
+        *count("seed"),
+        *text("model_a", "model_b", "metric", "weights"),
+        *number("a_when_first", "a_when_second", empty=False),  # probability that a is preferred
+        *number("score", empty=False),  # their mean
+    ),
+    key=("question_id", "pair_id", "metric", "weights"),
+)
+SET_SCORES = Table(
+    "set scores",
+    (
+        *text("metric", "weights", "model"),
+        *number("score", empty=False),
+        *number("ci_low", "ci_high"),
+        *count("n", "n_reference"),
+        *text("reference", "method"),
+    ),
+    key=("metric", "weights", "model", "reference"),
+)
+SPREADS = Table(
+    "spreads",
+    (
+        *text("prompt_id", "model", "metric", "weights"),
+        *number("score", empty=False),
+        *count("n"),
+    ),
+    key=("prompt_id", "model", "metric", "weights"),
 )

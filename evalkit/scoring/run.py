@@ -10,7 +10,7 @@ from evalkit import tables
 from evalkit.errors import EvalkitError, StudyError
 from evalkit.files import openable
 from evalkit.lock import has_votes, require_unchanged
-from evalkit.metrics.registry import Scorer, load_metric
+from evalkit.metrics.registry import ImageMetric, load_metric
 from evalkit.study_folder import StudyFolder
 
 Progress = Callable[[int, int, str], None]
@@ -55,14 +55,14 @@ def _score_all(
     folder: StudyFolder,
     images: pd.DataFrame,
     prompts: list[str],
-    scorer: Scorer,
+    scorer: ImageMetric,
     progress: Progress | None,
 ) -> list[float]:
     scores: list[float] = []
     for start in range(0, len(images), scorer.batch_size):
         rows = slice(start, start + scorer.batch_size)
         names = images["file_name"].iloc[rows].tolist()
-        batch = scorer.score([_open(folder, name) for name in names], prompts[rows])
+        batch = scorer.score([scorer.prepare(_open(folder, name)) for name in names], prompts[rows])
         for name, value in zip(names, batch, strict=True):
             if not np.isfinite(value):
                 raise EvalkitError(
