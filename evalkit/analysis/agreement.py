@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from evalkit import tables
 from evalkit.analysis.coding import encode
@@ -22,6 +21,7 @@ from evalkit.analysis.counting import checked, in_time, labelled, main_only
 from evalkit.analysis.exclusions import counted
 from evalkit.analysis.intervals import share
 from evalkit.analysis.result import LEVEL
+from evalkit.analysis.student import t_quantile
 from evalkit.analysis.units import units
 
 REPLICATES = 1000
@@ -151,7 +151,7 @@ def _half_width(found: Coincidences, measure: Measure, level: float) -> tuple[fl
     if not variance > 1e-20:  # zero but for rounding
         return float("nan"), "no interval: no variation between prompts and annotators"
     freedom = min(found.n_prompts, found.n_annotators) - 1
-    quantile = float(stats.t.ppf((1 + level) / 2, freedom))
+    quantile = t_quantile(level, freedom)
     return quantile * float(np.sqrt(variance)), "two-way (prompt x annotator) jackknife, t"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
 
 from evalkit import tables
 from evalkit.analysis.coding import BOTH_BAD, FIRST_WON, SECOND_WON, TIE, encode
@@ -168,7 +168,7 @@ def _sides(main: pd.DataFrame) -> pd.DataFrame:
     who = main["annotator_id"]
     left = (main["choice"] == "left").groupby(who).sum()
     decided = main["choice"].isin(["left", "right"]).groupby(who).sum()
-    quantile = float(stats.norm.ppf((1 + LEVEL) / 2))
+    quantile = float(ndtri((1 + LEVEL) / 2))
     bounds = [
         wilson(k / n, n, quantile) if n else (np.nan, np.nan)
         for k, n in zip(left, decided, strict=True)

@@ -79,7 +79,7 @@ def encode(comparisons: pd.DataFrame, *, pairs_only: bool = False) -> CodedVotes
     _refuse_self(a == b, comparisons)
     outcome = _outcomes(comparisons)
     is_turned = a > b
-    one = np.zeros(len(a), dtype=np.int64)
+    one = np.zeros(len(a), dtype=np.int8)
     side_of_a = one if pairs_only else _side_of_a(comparisons, index, a, b)
     return CodedVotes(
         models=tuple(models),
@@ -88,32 +88,46 @@ def encode(comparisons: pd.DataFrame, *, pairs_only: bool = False) -> CodedVotes
         outcome=_ORIENTED.take(outcome + len(WINNERS) * is_turned.astype(np.int8)),
         prompt=one if pairs_only else _clusters(comparisons, "prompt_id"),
         annotator=one if pairs_only else _clusters(comparisons, "annotator_id"),
-        left=one.astype(np.int8) if pairs_only else np.where(is_turned, -side_of_a, side_of_a),
+        left=one if pairs_only else np.where(is_turned, -side_of_a, side_of_a),
     )
 
 
 def _clusters(comparisons: pd.DataFrame, column: str) -> np.ndarray:
     """Codes in the order of the names, so that what is drawn with a seed is free of row order."""
-    return _factorize(comparisons, column, sort=True)[0]
+    codes, texts = _factorize(comparisons, column)
+    place = np.empty(len(texts), dtype=np.int64)
+    place[np.argsort(texts)] = np.arange(len(texts))
+    return place.take(codes)
 
 
-def _factorize(
-    comparisons: pd.DataFrame, column: str, *, sort: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+def _factorize(comparisons: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
     """A code per row and the texts that the codes stand for; TableError on an empty cell."""
-    codes, texts = pd.factorize(comparisons[column], sort=sort)
+    codes, texts = codes_of(comparisons[column])
     if (codes < 0).any():
         row = int((codes < 0).argmax())
         raise TableError(
             f"comparisons: row {row + 1}, column {column}: an empty cell; allowed is a value; "
             "correct the row"
         )
-    return codes, np.asarray(texts, dtype=object)
+    return codes, texts
+
+
+def codes_of(cells: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """A code per cell, in the order in which values come, -1 where it is missing; and the values.
+
+    The same as `pandas.factorize`, without its copies where the cells lie in Arrow's memory.
+    """
+    if not (isinstance(cells.dtype, pd.StringDtype) and cells.dtype.storage == "pyarrow"):
+        codes, found = pd.factorize(cells)
+        return codes, np.asarray(found, dtype=object)
+    encoded = cells.array.__arrow_array__().combine_chunks().dictionary_encode()
+    texts = encoded.dictionary.to_numpy(zero_copy_only=False)
+    return encoded.indices.fill_null(-1).to_numpy(), np.asarray(texts, dtype=object)
 
 
 def _renumbered(codes: np.ndarray, texts: np.ndarray, index: dict[str, int]) -> np.ndarray:
     """The codes of `index` in place of a column's own; -1 for what it does not know."""
-    return np.array([index.get(text, -1) for text in texts], dtype=np.int64).take(codes)
+    return np.array([index.get(text, -1) for text in texts], dtype=np.int32).take(codes)
 
 
 def _refuse_self(alike: np.ndarray, comparisons: pd.DataFrame) -> None:

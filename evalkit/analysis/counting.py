@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from evalkit import tables
+from evalkit.analysis.coding import codes_of
 from evalkit.analysis.exclusions import counted
 from evalkit.errors import TableError, listed, nearest
 from evalkit.vote_files.values import (
@@ -23,6 +24,10 @@ _NEEDED = tuple(name for name, column in _COLUMNS.items() if column.required)
 _READ = (*_NEEDED, "left_model", "kind", "excluded_by", "vote_source")
 
 
+class Checked(pd.DataFrame):
+    """Comparisons that `checked` has passed; rows or columns taken from them are plain again."""
+
+
 def counting(comparisons: pd.DataFrame) -> pd.DataFrame:
     """The comparisons that count, all of them `checked`: of kind main, and not excluded."""
     return main_only(checked(comparisons))
@@ -36,7 +41,7 @@ def main_only(comparisons: pd.DataFrame) -> pd.DataFrame:
     return comparisons[comparisons["kind"] == "main"]
 
 
-def checked(comparisons: pd.DataFrame) -> pd.DataFrame:
+def checked(comparisons: pd.DataFrame) -> Checked:
     """The comparisons (`tables.IMPORTED_VOTES`, other columns too), if every one can count.
 
     Names come back as texts, and empty cells (NaN, None) of left_model, excluded_by, pair_id and
@@ -48,6 +53,8 @@ def checked(comparisons: pd.DataFrame) -> pd.DataFrame:
     neither model; a model compared with itself; a trial, or a row with created_at, that stands
     twice; a question with the name of a row of results (`tables.MEAN_OF_QUESTIONS`).
     """
+    if isinstance(comparisons, Checked):
+        return comparisons
     _require_columns(comparisons)
     texts, values = {}, {}
     for name in _READ:
@@ -60,7 +67,7 @@ def checked(comparisons: pd.DataFrame) -> pd.DataFrame:
     votes = comparisons.assign(**texts)
     check_pairs(_pairs(votes), _refuse)
     _check_once(votes)
-    return votes
+    return Checked(votes)
 
 
 def in_time(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +95,7 @@ def _require_columns(comparisons: pd.DataFrame) -> None:
 
 def _read(cells: pd.Series, column: tables.Column) -> tuple[pd.Series, Values]:
     """The cells as texts, and the different ones with their first rows; codes, not cells."""
-    codes, found = pd.factorize(cells)
+    codes, found = codes_of(cells)
     texts = np.array([*map(str, found), ""], dtype=object)  # the last for a missing cell, code -1
     missing = codes < 0
     if missing.any() and not column.empty:
@@ -105,7 +112,7 @@ def _pairs(votes: pd.DataFrame) -> pd.DataFrame:
     names = [name for name in (*MODELS, "left_model") if name in votes.columns]
     codes = np.zeros(len(votes), dtype=np.int64)
     for name in names:
-        code, found = pd.factorize(votes[name])
+        code, found = codes_of(votes[name])
         codes = codes * len(found) + code
     rows = values_of(codes).rows
     return votes[names].iloc[rows].assign(row=rows).reset_index(drop=True)

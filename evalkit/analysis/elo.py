@@ -120,21 +120,28 @@ def _in_random_orders(
     winner = np.where(won, votes.first, votes.second)
     loser = np.where(won, votes.second, votes.first)
     pair = np.sort(winner.astype(np.int64) * size + loser)
-    order = np.empty((orders, votes.n), np.min_scalar_type(size**2))
+    bits = max(1, (size - 1).bit_length())
+    both = np.arange(size**2) // size << bits | np.arange(size**2) % size  # winner, then loser
+    both = both.astype(np.min_scalar_type(4**bits - 1))
+    order = np.empty((orders, votes.n), both.dtype)
     for row in order:
-        row[:] = _shuffled(pair, size**2, rng)
-    of_pairs = np.divmod(np.arange(size**2), size)
+        both.take(_shuffled(pair, size**2, rng), out=row)
     lane = np.arange(orders) * size
     gained = np.zeros(orders * size)  # since the start, in log-odds
     most = k * LOG_ODDS_PER_POINT
     for begin in range(0, votes.n, _STEPS):
-        steps = order[:, begin : begin + _STEPS].T.astype(np.intp)
-        winners, losers = (of_pair.take(steps) + lane for of_pair in of_pairs)
+        steps = np.ascontiguousarray(order[:, begin : begin + _STEPS].T)
+        winners, losers = (steps >> bits) + lane, (steps & 2**bits - 1) + lane
         for up, down in zip(winners, losers, strict=True):
             high, low = gained.take(up), gained.take(down)
-            change = most / (1 + np.exp(high - low))
-            gained[up] = high + change
-            gained[down] = low - change
+            change = high - low
+            np.exp(change, out=change)
+            change += 1
+            np.divide(most, change, out=change)
+            high += change
+            low -= change
+            gained[up] = high
+            gained[down] = low
     return start + gained.reshape(orders, size) / LOG_ODDS_PER_POINT
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from evalkit.analysis.bootstrap import REPLICATES, bootstrap_share
 from evalkit.analysis.clusters import ClusterSums, ShareSums, share_sums
 from evalkit.analysis.result import LEVEL, Result, require_level
 from evalkit.analysis.significance import freedom_of, two_way_variance
+from evalkit.analysis.student import t_quantile, t_tail
 from evalkit.errors import EstimateError, listed
 
 TWO_WAY = "two-way (prompt x annotator) Wilson, effective n, t"
@@ -138,14 +138,14 @@ def _with_interval(bare: Result, sums: ShareSums, way: _Way, level: float) -> Re
         return replace(bare, method=f"no interval: {NO_VARIATION}")
     effective = min(sums.n, sums.share * (1 - sums.share) / variance) if variance else sums.n
     freedom = freedom_of(sums.n, *clusters)
-    low, high = wilson(sums.share, effective, float(stats.t.ppf((1 + level) / 2, freedom)))
+    low, high = wilson(sums.share, effective, t_quantile(level, freedom))
     statistic = abs(sums.share - 0.5) * 2 * np.sqrt(effective)
     return replace(
         bare,
         ci_low=low,
         ci_high=high,
         method=way.method,
-        p_value=float(2 * stats.t.sf(statistic, freedom)),
+        p_value=float(2 * t_tail(statistic, freedom)),
         n_effective=float(effective),
     )
 

@@ -6,12 +6,12 @@ Source: Mogstad, Romano, Shaikh & Wilhelm 2024, Inference for ranks; Holm 1979.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from evalkit.analysis.freedom import LEAST
 from evalkit.analysis.paired_models import Fit
 from evalkit.analysis.result import LEVEL
 from evalkit.analysis.significance import holm
+from evalkit.analysis.student import t_tail
 
 METHOD = "ranks by Holm over all pairs and both directions"
 NOTHING = 1e-20  # a variance that is zero but for rounding: nothing varied
@@ -46,7 +46,7 @@ def ranks(fit: Fit, freedom: np.ndarray, *, level: float = LEVEL) -> Ranks:
     testable = off & (freedom >= LEAST) & (variances > NOTHING)
     statistic = (strengths[:, None] - strengths[None, :])[testable] / np.sqrt(variances[testable])
     p_values = np.full(testable.shape, np.nan)
-    p_values[testable] = stats.t.sf(statistic, freedom[testable])
+    p_values[testable] = t_tail(statistic, freedom[testable])
     better = holm(p_values.ravel()).reshape(testable.shape) <= 1 - level  # NaN is not
     low = 1.0 + better.sum(axis=0)
     high = len(strengths) - better.sum(axis=1).astype(float)

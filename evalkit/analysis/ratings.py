@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from scipy.sparse import csr_array
 
 from evalkit import tables
@@ -17,6 +16,7 @@ from evalkit.analysis.ranks import METHOD as RANK_METHOD
 from evalkit.analysis.ranks import NOTHING, ranks
 from evalkit.analysis.result import LEVEL
 from evalkit.analysis.sandwich import dense
+from evalkit.analysis.student import t_quantile
 from evalkit.analysis.ties import RULES
 from evalkit.errors import EstimateError, listed
 
@@ -187,7 +187,7 @@ def _error(fitted: Fit, contrast: np.ndarray, freedom: float) -> float:
 
 
 def _quantile(freedom: float, level: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, freedom)) if freedom >= LEAST else float("nan")
+    return t_quantile(level, freedom) if freedom >= LEAST else float("nan")
 
 
 def _shared_columns(fitted: Fit, compared: Compared, ties: str, level: float) -> dict[str, float]:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from evalkit import tables
 from evalkit.analysis.intervals import LEVEL
+from evalkit.analysis.student import t_quantile
 
 MEAN_METHOD = "mean of prompt means, t over prompts"
 NO_INTERVAL = "no interval: one prompt, or no variation between prompts"
@@ -47,7 +47,7 @@ def _half_width(values: pd.Series) -> float:
     """Half the t interval of the mean of the values; NaN where they show no variation."""
     if len(values) < 2 or values.nunique() == 1:
         return float("nan")
-    return float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values))
+    return t_quantile(LEVEL, len(values) - 1) * float(values.sem())
 
 
 def median_speeds(images: pd.DataFrame) -> pd.DataFrame:

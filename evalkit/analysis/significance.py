@@ -1,10 +1,11 @@
 """Tests of no preference, and their correction for many pairs."""
 
 import numpy as np
-from scipy import stats
+from scipy.special import bdtr, betaincinv
 
 from evalkit.analysis.clusters import ClusterSums, ShareSums
 from evalkit.analysis.result import LEVEL, Result
+from evalkit.analysis.student import t_quantile, t_tail
 
 SIGN_TEST = "exact sign test on prompt means, Clopper-Pearson"
 CLUSTERED_Z = "z with two-way (prompt x annotator) variance, t"
@@ -39,9 +40,9 @@ def sign_test_of(ahead: int, behind: int, *, level: float = LEVEL) -> Result:
     if n == 0:
         return Result(np.nan, np.nan, np.nan, 0, "not tested: no prompt is ahead or behind")
     tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, ahead, behind + 1)) if ahead else 0.0
-    high = float(stats.beta.isf(tail, ahead + 1, behind)) if behind else 1.0
-    p_value = min(1.0, 2 * float(stats.binom.cdf(min(ahead, behind), n, 0.5)))
+    low = float(betaincinv(ahead, behind + 1, tail)) if ahead else 0.0
+    high = float(betaincinv(ahead + 1, behind, 1 - tail)) if behind else 1.0
+    p_value = min(1.0, 2 * float(bdtr(min(ahead, behind), n, 0.5)))
     return Result(ahead / n, low, high, n, SIGN_TEST, p_value, n_prompts=n)
 
 
@@ -60,8 +61,8 @@ def clustered_z(sums: ShareSums, *, level: float = LEVEL) -> Result:
         return Result(sums.share, np.nan, np.nan, sums.n, reason, **counts)
     freedom = freedom_of(sums.n, sums.prompts, sums.annotators)
     error = float(np.sqrt(variance))
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
-    p_value = float(2 * stats.t.sf(abs(sums.share - 0.5) / error, freedom))
+    half = t_quantile(level, freedom) * error
+    p_value = float(2 * t_tail(abs(sums.share - 0.5) / error, freedom))
     bounds = (sums.share - half, sums.share + half)
     return Result(sums.share, *bounds, sums.n, CLUSTERED_Z, p_value, **counts)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.analysis.agreement import agreement
-from evalkit.analysis.counting import main_only
+from evalkit.analysis.counting import checked, main_only
 from evalkit.analysis.elo import ORDERS, elo
 from evalkit.analysis.exclusions import counted, with_and_without
 from evalkit.analysis.ratings import ratings
@@ -50,7 +50,7 @@ def estimates(
     and `sensitivity` has every headline number with and without them. `skipped` may name the table
     stability, which is not made then.
     """
-    kept = counted(comparisons).drop(columns="excluded_by", errors="ignore")
+    kept = checked(counted(comparisons).drop(columns="excluded_by", errors="ignore"))
     sure = {"interval": options.interval, "level": options.level, "seed": options.seed}
     rated = partial(win_rates, ties=options.share_rule, **sure)
     headline = {

@@ -42,7 +42,9 @@ def _renamed(wanted: str, found: list[str]) -> str:
 
 
 def _typed(cells: pd.Series, column: Column, where: str) -> pd.Series:
-    missing = cells.isna() | (cells.astype(str).str.strip() == "")
+    missing = cells.isna()
+    if not pd.api.types.is_numeric_dtype(cells):
+        missing |= cells.astype(str).str.strip() == ""
     if missing.any() and not column.empty:
         _refuse(missing, column, where, "an empty cell")
     if column.kind in ("integer", "number"):
