@@ -4,6 +4,7 @@ Prints the tables and adds them to RESULTS.md. Peers that are not installed are 
 """
 
 import argparse
+import gc
 import os
 import platform
 import sys
@@ -23,6 +24,7 @@ from benchmarks.results import RESULTS, add_section, processor
 
 PARTS = ("peers", "elo", "intervals", "analyze", "large")
 ROUNDS = 5
+SETTLE = 0.5  # seconds in which threads of the call before, which spin for work, fall asleep
 LARGEST = 10**8
 MODELS, PROMPTS, ANNOTATORS = 8, 1_000, 200
 ELO_ORDERS = 100
@@ -163,6 +165,8 @@ def make_votes(n: int, seed: int = 0, ties: bool = True) -> pd.DataFrame:
 
 def cpu_ms(call: Callable[..., object], *given: object, **options: object) -> tuple[float, object]:
     """Milliseconds of processor that a call took, over all threads, and what it gave."""
+    gc.collect()
+    time.sleep(SETTLE)
     started = time.process_time()
     found = call(*given, **options)
     return 1000 * (time.process_time() - started), found

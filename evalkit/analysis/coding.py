@@ -19,7 +19,8 @@ _ORIENTED = np.array(  # the outcome of a row as it stands, then of one that is 
 class CodedVotes:
     """Votes on pairs of models: n-vectors of codes, and the names that the codes stand for.
 
-    `first` and `second` index `models`, `first` standing before `second` by name; `outcome` is one
+    `first` and `second` index `models`, `first` standing before `second` by name, in the smallest
+    integers that hold the square of the number of models (their pairs' codes); `outcome` is one
     of FIRST_WON, SECOND_WON, TIE, BOTH_BAD. `prompt` and `annotator` are cluster codes; `left` is 1
     where the first model's image lay left, -1 where the second's did, 0 where nobody knows.
     """
@@ -120,14 +121,20 @@ def codes_of(cells: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     if not (isinstance(cells.dtype, pd.StringDtype) and cells.dtype.storage == "pyarrow"):
         codes, found = pd.factorize(cells)
         return codes, np.asarray(found, dtype=object)
-    encoded = cells.array.__arrow_array__().combine_chunks().dictionary_encode()
-    texts = encoded.dictionary.to_numpy(zero_copy_only=False)
-    return encoded.indices.fill_null(-1).to_numpy(), np.asarray(texts, dtype=object)
+    encoded = cells.array.__arrow_array__().dictionary_encode()  # one dictionary for all chunks
+    if not encoded.num_chunks:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=object)
+    lacking = encoded.null_count  # where none is missing, nothing is copied
+    parts = [(one.indices.fill_null(-1) if lacking else one.indices) for one in encoded.chunks]
+    codes = [part.to_numpy() for part in parts]
+    texts = encoded.chunk(0).dictionary.to_numpy(zero_copy_only=False)
+    return codes[0] if len(codes) == 1 else np.concatenate(codes), np.asarray(texts, dtype=object)
 
 
 def _renumbered(codes: np.ndarray, texts: np.ndarray, index: dict[str, int]) -> np.ndarray:
-    """The codes of `index` in place of a column's own; -1 for what it does not know."""
-    return np.array([index.get(text, -1) for text in texts], dtype=np.int32).take(codes)
+    """The codes of `index` in place of a column's own, small as they are; -1 for the unknown."""
+    kind = np.min_scalar_type(-(len(index) ** 2))
+    return np.array([index.get(text, -1) for text in texts], dtype=kind).take(codes)
 
 
 def _refuse_self(alike: np.ndarray, comparisons: pd.DataFrame) -> None:
