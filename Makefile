@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint scenes screens setup browser proxy
+.PHONY: demo test bench docs lint scenes screens setup browser proxy
 
 demo: .venv/.installed ## the whole chain on built-in models, then vote yourself
 	$(BIN)/evalkit demo
@@ -23,7 +23,7 @@ setup: .venv/.installed
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 2; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,test,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[all,test,dev,docs]"
 	@touch $@
 
 # Other packages that estimate ratings pin versions of their own, so they have a place of their own.
@@ -40,6 +40,10 @@ proxy: # nginx from the machine, or from Debian's packages where that is possibl
 
 scenes: .venv/.installed ## train the built-in models again (hours on two cores; resumes)
 	$(BIN)/python -m evalkit.models.scenes.training --work build/scenes
+
+docs: .venv/.installed ## the pages made from the code, and the site in build/site
+	$(BIN)/python -m docs.generated
+	$(BIN)/python -m mkdocs build --strict
 
 screens: .venv/.installed browser ## pictures of every screen of the page, into docs/screens
 	$(BIN)/python -m tests.screens docs/screens
