@@ -64,7 +64,8 @@ def preference_card(content: Published, left_out: dict[str, int]) -> str:
         "by more votes, the one `rejected`, the `question`, the votes behind it (`votes_for`, "
         "`votes_against`, `ties`, `both_bad`) and their `margin`, which is votes_for less "
         "votes_against over all votes on the pair. A majority may be one vote: weigh by the "
-        "margin, or leave small ones out. Only main votes count that no rule of the study sets aside."
+        "margin, or leave small ones out. Only main votes count that no rule of the study "
+        "sets aside."
     )
     header = _header(content, {"default": "data/train.parquet"})
     return header + _text(content, [said, *_left_out(left_out)])
