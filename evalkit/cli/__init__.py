@@ -8,7 +8,8 @@ from evalkit.errors import EvalkitError
 
 # Each adds its commands to the app; `evalkit --help` lists them in this order.
 from evalkit.cli import (  # isort: skip
-    study, images, plan, check, session, coordinator, simulate, store, results, export, demo,
+    study, images, plan, check, session, coordinator, simulate, store, results, screen, export,
+    demo,
 )  # fmt: skip
 
 # Libraries are imported inside the commands: `evalkit --help` must answer at once.
@@ -23,6 +24,7 @@ __all__ = [
     "main",
     "plan",
     "results",
+    "screen",
     "session",
     "simulate",
     "store",

@@ -50,9 +50,9 @@ class Format:
     turn: Callable[[Cells], Turned]
 
 
-def own_columns(found: Sequence[str]) -> list[str]:
-    """The columns that only a table of `tables.IMPORTED_VOTES` has; other formats lose them."""
-    own = [name for name in _OWN if name in found]
+def own_columns(found: Sequence[str], form: Format) -> list[str]:
+    """The columns that only a table of `tables.IMPORTED_VOTES` has, and that the format loses."""
+    own = [name for name in _OWN if name in found and name not in form.uses]
     return own or (["question_id"] if {"question_id", "prompt_id"} <= set(found) else [])
 
 
