@@ -14,7 +14,10 @@ from evalkit import tables
 from evalkit.analysis import agreement
 from evalkit.errors import StudyError
 from evalkit.report import latex, write_report
-from evalkit.report.methods import plain
+from evalkit.report.methods import methods, plain
+from evalkit.report.paper import write_paper
+from evalkit.report.results import read_results
+from evalkit.report.supplement import latex_tables, write_tables
 from evalkit.study_folder import StudyFolder
 from tests.report_study import write_study
 
@@ -136,7 +139,7 @@ def test_exclusions_and_metrics_have_tables_where_the_analysis_has_them(study):
         }
     )  # fmt: skip
     tables.write(metrics, study.analysis / "metric_agreement.csv", tables.METRIC_AGREEMENT)
-    write_report(study, NOW)
+    write_tables(read_results(study))
     assert rows_of(table_of(study, "exclusions.tex")) == [
         ["attention below", "0.75", "1", "30"],
         ["excluded", "", "1", "30"],
@@ -146,7 +149,7 @@ def test_exclusions_and_metrics_have_tables_where_the_analysis_has_them(study):
          "100", "3", "8"]
     ]  # fmt: skip
     (study.analysis / "metric_agreement.csv").unlink()
-    write_report(study, NOW)
+    write_tables(read_results(study))
     assert not (study.report / "tables" / "metric_agreement.tex").exists()
 
 
@@ -229,11 +232,11 @@ def test_an_early_look_is_said_in_the_methods(study):
     looks = [{"at": NOW, "given": 100, "planned": 200}]
     content["planned_votes"] = {"given": 100, "planned": 200, "early_looks": looks}
     file.write_text(json.dumps(content))
-    write_report(study, NOW, early=True)
-    text = (study.report / "methods.md").read_text("utf-8")
+    results = read_results(study, early=True)
+    text = methods(results, NOW)
     assert text.split("\n\n")[1].startswith("**EARLY LOOK: 100 of 200 planned votes")
     assert f"Earlier looks at results: 100 of 200 votes at {NOW}." in text
-    assert "EARLY LOOK" in table_of(study, "win_rates.tex")
+    assert "EARLY LOOK" in latex_tables(results)["win_rates.tex"].text
 
 
 def test_texts_of_the_study_are_no_markdown():
@@ -251,9 +254,8 @@ def test_a_picture_of_the_screen_comes_into_the_report_and_goes_with_it(study):
     page = (study.report / "index.html").read_text("utf-8")
     assert '<a href="annotator-screen.png"><img src="data:image/webp;base64,' in page
     study.screen_file.unlink()
-    write_report(study, NOW)
+    assert write_paper(read_results(study), [], NOW) == ["methods.md", "datasheet.md"]
     assert not beside.exists()
-    assert 'href="annotator-screen.png"' not in (study.report / "index.html").read_text("utf-8")
 
 
 def test_a_screen_that_is_no_picture_is_refused(study):
