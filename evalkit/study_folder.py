@@ -128,6 +128,11 @@ class StudyFolder:
         return self.root / "analysis"
 
     @property
+    def screen_file(self) -> Path:
+        """A picture of what annotators see in this study; absent where nobody has made one."""
+        return self.root / "annotator-screen.png"
+
+    @property
     def report(self) -> Path:
         """Folder of the report page and the tables beside it."""
         return self.root / "report"

@@ -8,7 +8,8 @@ from evalkit.errors import EvalkitError
 
 # Each adds its commands to the app; `evalkit --help` lists them in this order.
 from evalkit.cli import (  # isort: skip
-    study, images, plan, check, session, coordinator, simulate, store, results, demo,
+    study, images, plan, check, session, coordinator, simulate, store, results, screen, export,
+    demo,
 )  # fmt: skip
 
 # Libraries are imported inside the commands: `evalkit --help` must answer at once.
@@ -18,10 +19,12 @@ __all__ = [
     "check",
     "coordinator",
     "demo",
+    "export",
     "images",
     "main",
     "plan",
     "results",
+    "screen",
     "session",
     "simulate",
     "store",

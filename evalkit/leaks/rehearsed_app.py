@@ -25,24 +25,32 @@ _LEAST = 24  # trials of the scripted session in all, where there are one or two
 _LEAST_PER_QUESTION = 6
 _PER_MODEL = 10  # trials, so that 20 images of each model are shown: `timing.ENOUGH`
 _MOST = 120  # or it would take longer than half a minute
+_SHOWN = ("main", "example")  # roles of pairs without practice and checks
 _SHARE = 0.1  # so that the session meets a check and a repeat
 
 
 @contextmanager
 def rehearsed_app(
-    folder: StudyFolder, stored: pd.DataFrame, now: str, command: Sequence[str] = APP
+    folder: StudyFolder,
+    stored: pd.DataFrame,
+    now: str,
+    command: Sequence[str] = APP,
+    main_only: bool = False,
 ) -> Iterator[tuple[int, str]]:
     """The port on loopback and a token, while the app serves this plan from a database of its own.
 
-    The plan is that of `stored` (`tables.BLINDED_PAIRS`), shortened to a session of seconds; the
-    public images are the study's. Raises EvalkitError where the app is not installed, StudyError
-    where it does not start.
+    The plan is that of `stored` (`tables.BLINDED_PAIRS`), shortened to a session of seconds, with
+    `main_only` one without practice and attention checks; the public images are the study's. Raises
+    EvalkitError where the app is not installed, StudyError where it does not start.
     """
     package = _app_package()
     with tempfile.TemporaryDirectory(prefix="evalkit-check-") as name:
         place = Path(name)
         token = secrets.token_urlsafe(16)
-        _prepare_store(place / "votes.sqlite", folder.study, stored, token, now)
+        study = _shortened(folder.study)
+        if main_only:
+            study, stored = _main_only(study, stored)
+        _prepare_store(place / "votes.sqlite", study, stored, token, now)
         arguments = {
             "--store": place / "votes.sqlite",
             "--blinded": folder.blinded.absolute(),
@@ -69,7 +77,7 @@ def rehearsed_app(
 
 
 def _prepare_store(path: Path, study: Study, stored: pd.DataFrame, token: str, now: str) -> None:
-    store = create_store(path, _shortened(study), stored)
+    store = create_store(path, study, stored)
     try:
         store.add_annotator(secrets.token_hex(8), token, now)
     finally:
@@ -89,6 +97,12 @@ def _shortened(study: Study) -> Study:
     length = min(design.trials_per_annotator, wanted)
     short = {**shares, "trials_per_annotator": length, "min_viewing_ms": 0}
     return study.model_copy(update={"design": design.model_copy(update=short)})
+
+
+def _main_only(study: Study, stored: pd.DataFrame) -> tuple[Study, pd.DataFrame]:
+    """The study and its pairs without practice and attention checks."""
+    design = study.design.model_copy(update={"practice_trials": 0, "attention_share": 0.0})
+    return study.model_copy(update={"design": design}), stored[stored["role"].isin(_SHOWN)]
 
 
 def _app_package() -> str:

@@ -92,16 +92,19 @@ def choose_pairs(votes: pd.DataFrame, seed: int) -> list[tuple[str, str]]:
     ]
 
 
-def thumbnail(path: Path) -> str:
-    """The image as a data URI, its longer side at most 320 px; StudyError if it cannot be read."""
+def thumbnail(path: Path, side: int = THUMBNAIL, again: str = "evalkit generate") -> str:
+    """The image as a data URI, its longer side at most `side` px.
+
+    StudyError if it cannot be read; `again` is the command that makes it.
+    """
     try:
         with Image.open(openable(path)) as opened:
             image = opened.convert("RGB")
     except OSError as error:
         raise StudyError(
-            f"{path}: the image cannot be read ({error}); make it again with: evalkit generate"
+            f"{path}: the image cannot be read ({error}); make it again with: {again}"
         ) from None
-    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = BytesIO()
     image.save(stream, format="WEBP", quality=88)
     return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -13,8 +13,10 @@ from evalkit import tables
 from evalkit.files import write_text
 from evalkit.report import cells, examples, figures
 from evalkit.report.datasheet import datasheet, simulation
-from evalkit.report.exports import write_figures, write_tables
+from evalkit.report.heds import SCREEN, heds
+from evalkit.report.paper import write_paper
 from evalkit.report.results import Results, read_results
+from evalkit.report.supplement import write_figures, write_tables
 from evalkit.report.vector import svg
 from evalkit.study_folder import StudyFolder
 from evalkit.study_sections import Question
@@ -27,6 +29,7 @@ from evalkit.wording import (
 )
 
 _FOLDER = Path(__file__).parent
+_SCREEN_SIDE = 1280  # px, as wide as the window that is photographed
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Answer:
 
 
 def write_report(folder: StudyFolder, now: str, early: bool = False) -> Path:
-    """Write report/index.html, report/tables/*.csv and report/figures/*.pdf; gives the page's path.
+    """Write report/index.html, and beside it tables/*.csv and *.tex, figures/*.pdf, methods.md and
+    datasheet.md; gives the page's path.
 
     Everything shown comes from the study's files; the same files and `now` give the same page.
     Raises StudyError, with the command to run first, where images, votes or analysis are missing,
@@ -64,7 +68,8 @@ def write_report(folder: StudyFolder, now: str, early: bool = False) -> Path:
     drawings = [drawing for group in content["drawings"].values() for drawing in group]
     write_figures(results, {drawing.name: drawing.figure for drawing in drawings})
     page = folder.report / "index.html"
-    write_text(page, render({**content, "table_files": write_tables(results)}))
+    files = [*write_tables(results), *write_paper(results, content["heds"], now)]
+    write_text(page, render({**content, "table_files": files}))
     return page
 
 
@@ -112,6 +117,8 @@ def _content(results: Results, now: str) -> dict[str, Any]:
         "examples": examples.choose_examples(results),
         "examples_chosen": examples.CHOSEN,
         "datasheet": datasheet(results, now),
+        "heds": heds(results),
+        "annotator_screen": _screen(results),
         "now": now,
     }
 
@@ -158,6 +165,12 @@ def _not_shown(results: Results) -> list[str]:
             of = counted(len(statuses), "image")
             sentences.append(f"{model}: {what} of {of}; no pair with them was shown.")
     return sentences
+
+
+def _screen(results: Results) -> str:
+    """The picture of the annotator's screen as a data URI; empty where there is none."""
+    file = results.folder.screen_file
+    return examples.thumbnail(file, _SCREEN_SIDE, SCREEN) if file.is_file() else ""
 
 
 def _answer(results: Results, question_id: str) -> Answer:

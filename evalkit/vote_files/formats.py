@@ -50,9 +50,9 @@ class Format:
     turn: Callable[[Cells], Turned]
 
 
-def own_columns(found: Sequence[str]) -> list[str]:
-    """The columns that only a table of `tables.IMPORTED_VOTES` has; other formats lose them."""
-    own = [name for name in _OWN if name in found]
+def own_columns(found: Sequence[str], form: Format) -> list[str]:
+    """The columns that only a table of `tables.IMPORTED_VOTES` has, and that the format loses."""
+    own = [name for name in _OWN if name in found and name not in form.uses]
     return own or (["question_id"] if {"question_id", "prompt_id"} <= set(found) else [])
 
 
@@ -95,7 +95,11 @@ def _turn_pickapic(cells: Cells) -> Turned:
         "model_b": cells.columns["model_1"],
         "winner": _labelled(cells),
     }
-    for name, source in (("trial_id", "ranking_id"), ("created_at", "created_at")):
+    for name, source in (
+        ("trial_id", "ranking_id"),
+        ("created_at", "created_at"),
+        ("vote_source", "vote_source"),  # of evalkit's own exports: simulated votes stay so
+    ):
         if source in cells.columns:
             turned[name] = cells.columns[source]
     names = {
@@ -185,7 +189,7 @@ FORMATS = {
         Format(
             "pickapic",
             ("model_0", "model_1", "label_0", "label_1", "caption", "user_id"),
-            ("has_label", "ranking_id", "created_at"),
+            ("has_label", "ranking_id", "created_at", "vote_source"),
             _turn_pickapic,
         ),
     )

@@ -107,7 +107,7 @@ def require_columns(
 
 def _require_foreign(path: Path, found: Sequence[str], form: Format) -> None:
     """TableError where another format would lose what evalkit's own columns say."""
-    own = own_columns(found)
+    own = own_columns(found, form)
     if own and form.name != DEFAULT:
         raise TableError(
             f"{path}: column {own[0]} is evalkit's own, and what it says of the votes would be "

@@ -1,10 +1,12 @@
-"""The files beside the page: result tables as CSV, figures as PDF."""
+"""The files beside the page: result tables as CSV and LaTeX, figures as PDF."""
 
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from evalkit.files import write_bytes
+from evalkit import tables
+from evalkit.files import write_bytes, write_text
+from evalkit.report import latex
 from evalkit.report.results import Results
 from evalkit.report.vector import pdf
 
@@ -15,7 +17,10 @@ TABLES = (
 
 
 def write_tables(results: Results) -> list[str]:
-    """Copy the result tables and scores into report/tables; gives their paths from the page."""
+    """Copy the result tables and scores into report/tables, and write those of a paper as LaTeX.
+
+    Gives their paths from the page.
+    """
     target = results.folder.report / "tables"
     sources = [
         *(path for name in TABLES for path in sorted(results.folder.analysis.glob(f"{name}.csv"))),
@@ -25,8 +30,30 @@ def write_tables(results: Results) -> list[str]:
     present = [source for source in sources if source.is_file()]
     for source in present:
         write_bytes(target / source.name, source.read_bytes())
-    _keep_only(target, {source.name for source in present})
-    return [f"tables/{source.name}" for source in present]
+    papers = latex_tables(results)
+    for name, table in papers.items():
+        write_text(target / name, table.text)
+    names = [*(source.name for source in present), *papers]
+    _keep_only(target, set(names))
+    return [f"tables/{name}" for name in names]
+
+
+def latex_tables(results: Results) -> dict[str, latex.LatexTable]:
+    """The tables that a paper prints, by file name; those without rows are left out."""
+    agreement = results.further("agreement", tables.AGREEMENT)
+    metrics = results.further("metric_agreement", tables.METRIC_AGREEMENT)
+    found = {
+        "win_rates.tex": (latex.win_rate_latex, results.win_rates),
+        "ratings.tex": (latex.rating_latex, results.ratings),
+        "agreement.tex": (latex.agreement_latex, agreement),
+        "exclusions.tex": (latex.exclusion_latex, results.exclusions),
+        "metric_agreement.tex": (latex.metric_agreement_latex, metrics),
+    }
+    return {
+        name: table(frame, results.stamp)
+        for name, (table, frame) in found.items()
+        if not frame.empty
+    }
 
 
 def write_figures(results: Results, figures: dict[str, Figure]) -> None:
