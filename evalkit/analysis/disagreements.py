@@ -27,10 +27,10 @@ def disagreements(
     """The `most` pairs per question, metric and weights with the largest gap, largest first.
 
     Columns are those of `tables.DISAGREEMENTS`. `share_a` is the share of a pair's votes for
-    model_a, ties and both_bad half; `expected_a` what the metric lets expect, from the difference of
-    its scores: see `slope`. The gap is how far they lie apart; of equal gaps the pair with more
-    votes comes first, then by pair_id. Only pairs with `least_votes` votes or more. Scores stand in
-    the metric's own unit. No such pairs give an empty table. EstimateError where `most` or
+    model_a, ties and both_bad half; `expected_a` what the difference of the metric's scores lets
+    expect (`slope`). The gap is how far they lie apart; of equal gaps the pair with more votes
+    comes first, then by pair_id. Only pairs with `least_votes` votes or more. Scores stand in the
+    metric's own unit. No such pairs give an empty table. EstimateError where `most` or
     `least_votes` is under one.
     """
     for name, value in (("most", most), ("least_votes", least_votes)):

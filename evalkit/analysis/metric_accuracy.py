@@ -42,7 +42,7 @@ def auc(decided: MetricVotes, *, level: float = LEVEL) -> Result:
 
 
 def predicted(winner_lead: np.ndarray) -> np.ndarray:
-    """1 where the winner has the better score, 0 where the loser has it, .5 where they are alike."""
+    """1 where the winner has the better score, 0 where the loser has, .5 where both are alike."""
     return (np.sign(winner_lead) + 1) / 2
 
 
