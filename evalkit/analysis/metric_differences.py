@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from evalkit import tables
 from evalkit.analysis.result import LEVEL, require_level
@@ -48,11 +48,11 @@ def metric_differences(margins: pd.DataFrame, *, level: float = LEVEL) -> pd.Dat
 def _difference(part: pd.DataFrame, level: float) -> dict[str, Any]:
     by_prompt = (part["score_a"] - part["score_b"]).groupby(part["prompt_id"]).mean().to_numpy()
     n, mean = len(by_prompt), float(by_prompt.mean())
-    error = float(stats.sem(by_prompt)) if n > 1 else float("nan")
+    error = float(by_prompt.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
     reason = "one prompt, at least two are needed" if n < 2 else ""
     if n > 1 and not error > 1e-12 * np.abs(by_prompt).max():  # zero but for rounding
         error, reason = float("nan"), "no variation between prompts"
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * error
     clauses = [f"no interval: {reason}"] if reason else []
     clauses += [METHOD] if part["higher_is_better"].all() else [METHOD, LOWER]
     signs = sign_test_of(int((by_prompt > 0).sum()), int((by_prompt < 0).sum()))
@@ -60,7 +60,7 @@ def _difference(part: pd.DataFrame, level: float) -> dict[str, Any]:
         "mean_difference": mean,
         "ci_low": mean - half,
         "ci_high": mean + half,
-        "p_value": float(2 * stats.t.sf(abs(mean) / error, n - 1)),
+        "p_value": float(2 * stdtr(n - 1, -abs(mean) / error)),
         "p_sign": signs.p_value,
         "n": len(part),
         "n_prompts": n,
