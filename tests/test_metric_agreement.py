@@ -141,6 +141,13 @@ def test_ceiling_and_floor_agree_with_a_count_vote_by_vote():
         assert (row["estimate"], row["n"]) == pytest.approx(brute(comparisons, own, group))
 
 
+def test_the_floor_of_an_even_pair_is_tipped_by_the_prompt_left_out():
+    """Two prompts that contradict each other: without either, the other favours the wrong model."""
+    rows = [("a1", "q1", "a"), ("a2", "q1", "a"), ("a1", "q2", "b"), ("a2", "q2", "b")]
+    found = metric_agreement(votes_of(rows, PAIRS), margins(PAIRS, SCORES))
+    assert by_measure(found).loc["floor", "estimate"] == 0
+
+
 def test_tau_is_scipys():
     rng = np.random.default_rng(6)
     one, other = rng.integers(4, size=(50, 6)), rng.integers(5, size=(50, 6))

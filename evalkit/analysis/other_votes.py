@@ -32,8 +32,8 @@ def ceiling(decided: MetricVotes, *, level: float = LEVEL) -> Result:
 def floor(decided: MetricVotes, *, level: float = LEVEL) -> Result:
     """How well the names of the models alone predict a vote, in [0, 1]; no image is looked at.
 
-    The model is chosen without the votes on the vote's own prompt. Where models are alike the
-    choice without a prompt leans against it, and the floor lies a little under one half.
+    The model is chosen without the votes on the vote's own prompt. Where two models are nearly
+    even, leaving out a prompt tips the rest against it: the floor may lie under one half then.
     """
     votes = decided.votes
     matchup = votes.first * len(votes.models) + votes.second
