@@ -27,6 +27,7 @@ OF_VOTES = {
     "win_rates", "tie_rules", "sides", "ratings", "stability", "elo", "agreement", "annotators",
     "exclusions", "sensitivity",
 }  # fmt: skip
+AGAINST_METRICS = {"metric_agreement", "metric_bins", "metric_differences", "disagreements"}
 STRENGTHS = {"secret-alpha": 1.0, "secret-beta": 0.0, "secret-gamma": -1.0}
 
 
@@ -331,7 +332,9 @@ def excluding(tmp_path_factory):
 
 def test_a_study_sets_votes_aside_and_gives_the_headline_both_ways(excluding):
     analysis = analyze_study(excluding)
-    assert set(analysis.results) == {*OF_VOTES, "comparisons", "scores", "speed"}
+    assert set(analysis.results) == {
+        *OF_VOTES, *AGAINST_METRICS, "comparisons", "scores", "speed",
+    }  # fmt: skip
     votes = analysis["comparisons"].query("kind == 'main'")
     aside = votes["excluded_by"] != ""
     assert 0 < aside.sum() < len(votes)

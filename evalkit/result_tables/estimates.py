@@ -32,6 +32,10 @@ TABLES = {
     "sensitivity": tables.SENSITIVITY,
     "scores": tables.MEAN_SCORES,
     "speed": tables.SPEED,
+    "metric_agreement": tables.METRIC_AGREEMENT,
+    "metric_bins": tables.METRIC_BINS,
+    "metric_differences": tables.METRIC_DIFFERENCES,
+    "disagreements": tables.DISAGREEMENTS,
 }
 SLICED = "win_rates_by_"  # the win rates by a column stand in a table named after it
 

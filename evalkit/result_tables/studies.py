@@ -23,6 +23,7 @@ from evalkit.early_looks import (
 )
 from evalkit.errors import EvalkitError, StudyError, listed, nearest
 from evalkit.lock import open_votes, require_same_study, require_unchanged
+from evalkit.result_tables.against_metrics import against_metrics
 from evalkit.result_tables.beside_votes import read_scores, read_speeds
 from evalkit.result_tables.estimates import estimates, labelled
 from evalkit.result_tables.judged import judged_votes
@@ -79,11 +80,13 @@ def _analysis(folder: StudyFolder, store: Store, options: Options) -> Analysis:
     _require_votes(folder, comparisons)
     _require_column(comparisons, options.by)
     images = folder.read_images()
+    scores = read_scores(folder, images)
     beside = {
         "annotators": judged.annotators,
         "exclusions": judged.exclusions,
-        "scores": mean_scores(read_scores(folder, images)),
+        "scores": mean_scores(scores),
         "speed": read_speeds(folder, images),
+        **against_metrics(folder, comparisons, scores, options),
     }
     if folder.study.stopping.rule == ANYTIME:
         beside["anytime"] = anytime_table(comparisons, planned_prompts(folder), level=options.level)

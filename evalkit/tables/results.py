@@ -199,14 +199,27 @@ SPEED = Table(
     ),
     key=("model",),
 )
+MARGINS = Table(
+    "margins",
+    (
+        *text("question_id", empty=True),  # "" where the metric's scores serve every question
+        *text("metric", "weights", "pair_id", "prompt_id"),
+        *count("seed"),
+        *text("model_a", "model_b"),
+        *number("score_a", "score_b", empty=False),
+        Column("higher_is_better", "flag"),
+    ),
+    key=("question_id", "metric", "weights", "pair_id"),
+)
 METRIC_AGREEMENT = Table(
     "metric agreement",
     (
         *text("question_id", "metric", "weights"),
         Column("measure", allowed=METRIC_MEASURES),
         *number("estimate", "ci_low", "ci_high"),
-        *count("n", "n_prompts", "n_annotators"),
+        *count("n", "n_prompts", "n_annotators"),  # n: votes; of a rank correlation, models
         *text("method"),
+        Column("seed", "integer", required=False, empty=True),
         VOTE_SOURCE,
     ),
     key=("question_id", "metric", "weights", "measure"),
@@ -227,13 +240,14 @@ METRIC_BINS = Table(
 METRIC_DIFFERENCES = Table(
     "metric differences",
     (
+        *text("question_id", empty=True),  # "" where the metric's scores serve every question
         *text("metric", "weights", "model_a", "model_b"),
-        *number("mean_difference", "ci_low", "ci_high", "p_value", "p_holm"),
+        *number("mean_difference", "ci_low", "ci_high", "p_value", "p_holm", "p_sign"),
         *count("n", "n_prompts"),
         *text("method"),
         VOTE_SOURCE,
     ),
-    key=("metric", "weights", "model_a", "model_b"),
+    key=("question_id", "metric", "weights", "model_a", "model_b"),
 )
 DISAGREEMENTS = Table(
     "disagreements",
@@ -243,9 +257,10 @@ DISAGREEMENTS = Table(
         *text("pair_id", "prompt_id"),
         *count("seed"),
         *text("model_a", "model_b"),
-        *number("share_a", "expected_a"),  # of the votes; as the metric has it
+        *number("share_a", "expected_a", empty=False),  # of the votes; as the metric has it
         *count("n"),
-        *number("score_a", "score_b"),
+        *number("score_a", "score_b", empty=False),
+        *text("method"),
         VOTE_SOURCE,
     ),
     key=("question_id", "metric", "weights", "pair_id"),
