@@ -30,6 +30,7 @@ LAYERS = {
     "evalkit.blinding": 2,
     "evalkit.comparisons": 2,
     "evalkit.design": 2,
+    "evalkit.frozen": 2,
     "evalkit.lock": 2,
     "evalkit.metrics": 2,
     "evalkit.pipelines": 2,
