@@ -51,6 +51,7 @@ LAYERS = {
     "evalkit.scoring": 3,
     "evalkit.simulated_sessions": 3,
     "evalkit.simulated_study": 3,
+    "evalkit.verification": 3,
     "evalkit.vote_plan": 3,
     "evalkit.cli": 4,
     "evalkit.demo": 4,

@@ -8,7 +8,7 @@ from evalkit.errors import EvalkitError
 
 # Each adds its commands to the app; `evalkit --help` lists them in this order.
 from evalkit.cli import (  # isort: skip
-    study, images, plan, check, session, coordinator, simulate, store, results, demo,
+    study, images, plan, check, session, coordinator, simulate, store, results, verify, demo,
 )  # fmt: skip
 
 # Libraries are imported inside the commands: `evalkit --help` must answer at once.
@@ -26,6 +26,7 @@ __all__ = [
     "simulate",
     "store",
     "study",
+    "verify",
 ]
 
 
