@@ -8,13 +8,15 @@ from evalkit.errors import EvalkitError
 
 # Each adds its commands to the app; `evalkit --help` lists them in this order.
 from evalkit.cli import (  # isort: skip
-    study, images, plan, check, session, coordinator, simulate, store, results, verify, demo,
+    study, images, plan, check, session, coordinator, simulate, store, results, verify, archive,
+    demo,
 )  # fmt: skip
 
 # Libraries are imported inside the commands: `evalkit --help` must answer at once.
 
 __all__ = [
     "app",
+    "archive",
     "check",
     "coordinator",
     "demo",

@@ -6,17 +6,30 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.app import app
+from evalkit.errors import EvalkitError
 
 
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder to make.")],
-    preset: Annotated[str, typer.Option(help="scenes, or sdxl-turbo.")] = "scenes",
+    preset: Annotated[str | None, typer.Option(help="scenes, or sdxl-turbo; scenes.")] = None,
+    new_version: Annotated[
+        Path | None,
+        typer.Option(metavar="STUDY", help="Begin with that study, and name it as the previous."),
+    ] = None,
 ) -> None:
-    """Make a study folder with a commented study.toml."""
-    from evalkit.presets import init_study
+    """Make a study folder with a commented study.toml, or a new version of a study."""
+    if preset is not None and new_version is not None:
+        raise EvalkitError("init: --preset and --new-version exclude each other; leave one out")
+    if new_version is not None:
+        from evalkit.new_version import new_version as begin
+        from evalkit.study_folder import open_study
 
-    file = init_study(path, preset)
+        file = begin(open_study(new_version), path)
+    else:
+        from evalkit.presets import init_study
+
+        file = init_study(path, preset or "scenes")
     print(f"Wrote {file}. Read it, change it, then run: evalkit generate {path}")
 
 
