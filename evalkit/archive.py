@@ -136,7 +136,10 @@ def import_study(source: Path, to: Path, now: str) -> list[Check]:
         _require_here(folder, "import")
         _require_sums(root, source)
         checks = verify(folder, now)
-        require_whole(checks, f"import: {source}")
+        try:
+            require_whole(checks, f"import: {source}")
+        except EvalkitError as error:  # it speaks of the place where it was unpacked
+            raise EvalkitError(str(error).replace(str(root), str(to))) from None
         root.rename(to)
     finally:
         shutil.rmtree(part, ignore_errors=True)

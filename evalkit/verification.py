@@ -134,19 +134,20 @@ def _study(folder: StudyFolder) -> str:
 
 
 def _prompts(folder: StudyFolder) -> str:
-    prompts = folder.read_prompts()
-    _require_rows(folder, "prompts", frozen_rows(prompts, PROMPT_COLUMNS), "prompt")
+    then, prompts = _content(folder, "prompts"), folder.read_prompts()
+    _require_rows(folder, then, frozen_rows(prompts, PROMPT_COLUMNS), "prompt")
     return f"{len(prompts):,} as they were locked"
 
 
 def _image_table(folder: StudyFolder) -> str:
-    images = study_images(folder)
-    _require_rows(folder, "images", frozen_rows(images, IMAGE_COLUMNS), "image")
+    then, images = _content(folder, "images"), study_images(folder)
+    _require_rows(folder, then, frozen_rows(images, IMAGE_COLUMNS), "image")
     return f"{len(images):,} rows of images.csv as they were locked"
 
 
-def _require_rows(folder: StudyFolder, part: str, now: dict[str, Any], noun: str) -> None:
-    then = _content(folder, part)
+def _require_rows(
+    folder: StudyFolder, then: dict[str, Any] | None, now: dict[str, Any], noun: str
+) -> None:
     if then is None:
         require_unchanged(folder)
     elif then != now:

@@ -31,6 +31,7 @@ LAYERS = {
     "evalkit.comparisons": 2,
     "evalkit.design": 2,
     "evalkit.frozen": 2,
+    "evalkit.installation": 2,
     "evalkit.lock": 2,
     "evalkit.metrics": 2,
     "evalkit.pipelines": 2,

@@ -8,6 +8,7 @@ import pytest
 
 from evalkit.collection import open_collection
 from evalkit.lock import lock_hash
+from evalkit.presets import init_study
 from evalkit.report import write_report
 from evalkit.result_tables import analyze_study
 from evalkit.simulate import Population
@@ -65,6 +66,9 @@ def test_an_untouched_study_passes_every_check(reported):
 
 
 def test_what_is_not_there_yet_is_said_and_no_failure(tmp_path):
+    init_study(tmp_path / "bare", "scenes")
+    bare = {check.state for check in verify(StudyFolder(tmp_path / "bare"), LATER)}
+    assert bare == {"not yet"}
     fresh = make_study(tmp_path / "fresh", n_prompts=2)
     states = {check.name: check.state for check in verify(fresh, LATER)}
     assert states == dict.fromkeys(STATES, "not yet") | {"image files": "ok"}

@@ -20,7 +20,7 @@ def archive(
     from evalkit.study_folder import open_study
 
     n = archive_study(open_study(path), to)
-    print(f"Wrote {to}: {n:,} files. Elsewhere: evalkit import {to} {path}")
+    print(f"Wrote {to}: {n:,} files. Read it back with: evalkit import {to} NEW")
 
 
 @app.command("import", epilog="Example: evalkit import my-study.zip results/my-study")

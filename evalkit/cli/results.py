@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evalkit.result_tables import Analysis
 
 
-@app.command()
+@app.command(epilog="Example: evalkit score results/my-study")
 def score(
     path: StudyPath,
     metric: Annotated[str, typer.Option(help="clip_score, or scene_attributes.")] = "clip_score",
@@ -39,7 +39,7 @@ Early = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog="Example: evalkit analyze votes.csv --out tables")
 def analyze(
     path: Annotated[Path, typer.Argument(metavar="STUDY|FILE", help="Study folder or vote file.")],
     out: Annotated[
@@ -115,7 +115,7 @@ def _print_analysis(analysis: "Analysis", out: Path, as_json: bool) -> None:
     print(f"Tables in {out}")
 
 
-@app.command()
+@app.command(epilog="Example: evalkit report results/my-study")
 def report(path: StudyPath, early: Early = False) -> None:
     """Write the report page."""
     from evalkit.report import write_report

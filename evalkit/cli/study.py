@@ -6,16 +6,24 @@ from typing import Annotated
 import typer
 
 from evalkit.cli.app import app
+from evalkit.cli.completion import model_names, preset_names, study_folders
 from evalkit.errors import EvalkitError
 
 
-@app.command()
+@app.command(epilog="Example: evalkit init results/my-study --preset sdxl-turbo")
 def init(
     path: Annotated[Path, typer.Argument(metavar="STUDY", help="The folder to make.")],
-    preset: Annotated[str | None, typer.Option(help="scenes, or sdxl-turbo; scenes.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="scenes (without one), or sdxl-turbo.", autocompletion=preset_names),
+    ] = None,
     new_version: Annotated[
         Path | None,
-        typer.Option(metavar="STUDY", help="Begin with that study, and name it as the previous."),
+        typer.Option(
+            metavar="STUDY",
+            help="Begin with that study, and name it as the previous.",
+            autocompletion=study_folders,
+        ),
     ] = None,
 ) -> None:
     """Make a study folder with a commented study.toml, or a new version of a study."""
@@ -33,11 +41,21 @@ def init(
     print(f"Wrote {file}. Read it, change it, then run: evalkit generate {path}")
 
 
-@app.command()
+@app.command(epilog="Example: evalkit models sdxl-turbo")
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show it whole.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Show it whole.", autocompletion=model_names),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The catalogue's entries.")] = False,
 ) -> None:
     """List the models of the catalogue, or show one and what a study may change."""
+    from evalkit.cli.terminal import show_json, show_lines
+    from evalkit.models import CATALOGUE
     from evalkit.models.listing import describe_model, list_models
 
-    print(list_models() if name is None else describe_model(name))
+    shown = list_models() if name is None else describe_model(name)  # it refuses unknown names
+    if as_json:
+        show_json(CATALOGUE if name is None else {name: CATALOGUE[name]})
+    else:
+        show_lines(shown.splitlines(), head=0)
