@@ -17,9 +17,12 @@ def check(
     """Try to tell from anything but the pictures which model made an image; exit code 2 if so."""
     from evalkit.cli.terminal import show_json
     from evalkit.leaks import check_study
+    from evalkit.progress import progress_bar
     from evalkit.study_folder import open_study
 
-    findings = check_study(open_study(path), now=now())
+    folder = open_study(path)
+    with progress_bar("images") as progress:
+        findings = check_study(folder, now=now(), progress=progress)
     leaks = [finding for finding in findings if not finding.passed]
     if as_json:
         show_json({"passed": not leaks, "findings": [asdict(finding) for finding in findings]})

@@ -71,10 +71,14 @@ def analyze(
     if path.suffix.lower() in ENDINGS or path.is_file():
         if out is None:
             raise EvalkitError(f"analyze: {path} needs a folder for its tables; add --out DIR")
+        from evalkit.progress import progress_bar
         from evalkit.result_tables import analyze_file
 
         _refuse_beside("a vote file", path, {"--early": early})
-        analysis = analyze_file(path, out, options, format=form, out_of_core=out_of_core)
+        with progress_bar("parts") as progress:
+            analysis = analyze_file(
+                path, out, options, format=form, out_of_core=out_of_core, progress=progress
+            )
     else:
         from evalkit.result_tables import analyze_study
         from evalkit.study_folder import open_study
@@ -104,13 +108,14 @@ def _refuse_beside(kind: str, path: Path, options: dict[str, object]) -> None:
 def _print_analysis(analysis: "Analysis", out: Path, as_json: bool) -> None:
     import json
 
+    from evalkit.cli.terminal import ALARM, show_lines
     from evalkit.wording import analysis_lines
 
     if as_json:
         print(json.dumps(analysis.as_json(), indent=2, ensure_ascii=False))
         return
     if analysis.banner:
-        print(analysis.banner)
+        show_lines([analysis.banner], head=0, style=ALARM)
     print("\n".join(analysis_lines(analysis.results, analysis.summary)))
     print(f"Tables in {out}")
 

@@ -29,10 +29,15 @@ def invite(
     """Make personal links, one per annotator, or the open link; each is shown only now."""
     from evalkit.cli.terminal import show_json
     from evalkit.collection import invite, open_link
+    from evalkit.progress import progress_bar
     from evalkit.study_folder import open_study
 
     folder = open_study(path)
-    links = [open_link(folder, now(), url)] if open_ else invite(folder, n, now=now(), url=url)
+    with progress_bar("images") as progress:
+        if open_:
+            links = [open_link(folder, now(), url, progress)]
+        else:
+            links = invite(folder, n, now(), url, progress)
     if as_json:
         show_json({"links": links})
     else:
@@ -51,6 +56,7 @@ def serve(
     """Start the app in which annotators vote; stop it with Ctrl-C."""
     from evalkit.collection import open_for_people
     from evalkit.leaks import refuse_leaks
+    from evalkit.progress import progress_bar
     from evalkit.study_folder import open_study
     from study_app.workers import serve
 
@@ -61,8 +67,9 @@ def serve(
                 'pip install "evalkit[app]"'
             )
     folder = open_study(path)
-    open_for_people(folder, now=now()).close()
-    refuse_leaks(folder, now=now(), say=_tell)
+    with progress_bar("images") as progress:
+        open_for_people(folder, now(), progress).close()
+        refuse_leaks(folder, now=now(), say=_tell, progress=progress)
     serve(
         folder.store_address,
         folder.blinded,
