@@ -234,3 +234,22 @@ def test_doctor_loads_no_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "False"
     assert re.search(r"device: cpu, \d+ threads", done.stdout)
+
+
+# ---- a study elsewhere, and its next version
+
+
+def test_a_study_is_archived_imported_verified_and_followed_by_a_new_version(tmp_path):
+    folder = make_study(tmp_path / "study", n_prompts=2)
+    open_collection(folder, NOW).close()
+    done = evalkit("archive", "study", "--to", "study.zip", cwd=tmp_path)
+    assert done.returncode == 0 and "evalkit import study.zip NEW" in done.stdout
+    done = evalkit("import", "study.zip", "copy", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\nok ") == 7 and done.stdout.endswith("Imported copy\n")
+    assert_refused(evalkit("import", "study.zip", "copy", cwd=tmp_path), "copy exists already")
+    done = evalkit("init", "second", "--new-version", "copy", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert StudyFolder(tmp_path / "second").study.previous.name == "factory"
+    both = ("init", "third", "--new-version", "copy", "--preset", "scenes")
+    assert_refused(evalkit(*both, cwd=tmp_path), "--preset and --new-version exclude each other")
