@@ -86,7 +86,7 @@ def _keys(value: Any, above: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _keys(inner, f"{above}.{name}" if above else name)
-    elif above == "questions":
+    elif above == "questions" and isinstance(value, list) and all("id" in q for q in value):
         for question in value:
             rest = {name: inner for name, inner in question.items() if name != "id"}
             yield from _keys(rest, f"questions.{question['id']}")

@@ -83,16 +83,11 @@ def blinded_hashes(folder: StudyFolder) -> dict[str, str]:
     return {path.name: file_sha256(path) for path in sorted(folder.blinded.glob("*.png"))}
 
 
-def read_lock(folder: StudyFolder) -> dict[str, Any]:
-    """What lock.json holds; StudyError where it is missing or cannot be read."""
-    return _read(folder)
-
-
 def lock_facts(folder: StudyFolder) -> dict[str, Any]:
     """What a reader is told of the lock: its hash and all it holds but the long contents."""
     if not folder.lock_file.is_file():
         return {}
-    facts = {key: value for key, value in _read(folder).items() if key not in _CONTENTS}
+    facts = {key: value for key, value in read_lock(folder).items() if key not in _CONTENTS}
     return {"lock": lock_hash(folder), **facts}
 
 
@@ -101,18 +96,23 @@ def contradiction(lock: dict[str, Any]) -> str:
 
     A lock of evalkit 0.1.0 has hashes alone.
     """
-    found = {
-        "study_sha256": lambda: content_sha256(lock["study"]),
-        "prompts_sha256": lambda: _hash(
-            rows_frame(lock["prompts"], PROMPT_COLUMNS[0]), PROMPT_COLUMNS
-        ),
-        "images_sha256": lambda: _hash(rows_frame(lock["images"], IMAGE_COLUMNS[0]), IMAGE_COLUMNS),
-    }
-    for key, hashed in found.items():
-        part = key.removesuffix("_sha256")
-        if part in lock and hashed() != lock.get(key):
-            return part
-    return ""
+    hashed = {"study": content_sha256, "prompts": _prompts_sha256, "images": _images_sha256}
+    return next(
+        (part for part in hashed if part in lock and hashed[part](lock[part]) != lock[_key(part)]),
+        "",
+    )
+
+
+def _key(part: str) -> str:
+    return f"{part}_sha256"
+
+
+def _prompts_sha256(rows: dict[str, Any]) -> str:
+    return _hash(rows_frame(rows, PROMPT_COLUMNS[0]), PROMPT_COLUMNS)
+
+
+def _images_sha256(rows: dict[str, Any]) -> str:
+    return _hash(rows_frame(rows, IMAGE_COLUMNS[0]), IMAGE_COLUMNS)
 
 
 def lock_hash(folder: StudyFolder) -> str:
@@ -123,7 +123,7 @@ def lock_hash(folder: StudyFolder) -> str:
     """
     if not folder.lock_file.is_file():
         return ""
-    content = json.dumps(_read(folder), sort_keys=True, separators=(",", ":"))
+    content = json.dumps(read_lock(folder), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode()).hexdigest()[:_SHORT]
 
 
@@ -264,7 +264,7 @@ def _refusal(folder: StudyFolder, change: str) -> str:
 
 
 def _described(folder: StudyFolder, changed: str, prompts: pd.DataFrame) -> str:
-    lock = _read(folder)
+    lock = read_lock(folder)
     what, undo = _PARTS[changed]
     named = _named_change(folder, lock, changed.removesuffix("_sha256"), prompts)
     said = f"{what} changed since {lock.get('locked_at')}" + (f": {named}" if named else "")
@@ -285,13 +285,14 @@ def _named_change(
 
 def _changed_part(folder: StudyFolder, state: dict[str, str]) -> str | None:
     """The first key that differs: the images' ids follow from the study and the prompts."""
-    lock = _read(folder)
+    lock = read_lock(folder)
     return next((key for key in state if lock.get(key) != state[key]), None)
 
 
-def _read(folder: StudyFolder) -> dict[str, Any]:
+def read_lock(folder: StudyFolder) -> dict[str, Any]:
+    """What lock.json holds; StudyError where it is missing or cannot be read."""
     try:
-        return dict(json.loads(folder.lock_file.read_text("utf-8")))
+        lock = dict(json.loads(folder.lock_file.read_text("utf-8")))
     except FileNotFoundError:
         raise StudyError(
             f"{folder.root}: lock.json is missing, which holds the study as it was before the "
@@ -302,3 +303,20 @@ def _read(folder: StudyFolder) -> dict[str, Any]:
             f"{folder.lock_file}: not readable as JSON; restore it, or remove it if there is no "
             "vote yet"
         ) from None
+    if not _has_shape(lock):
+        raise StudyError(
+            f"{folder.lock_file}: is not as evalkit writes it; restore it, or remove it if there "
+            "is no vote yet"
+        )
+    return lock
+
+
+def _has_shape(lock: dict[str, Any]) -> bool:
+    """Whether the hashes are there, and the contents, if there, are tables of rows."""
+    if not all(_key(part) in lock for part in ("study", "prompts", "images")):
+        return False
+    contents = [lock.get(part, {}) for part in _CONTENTS]
+    if not all(isinstance(content, dict) for content in contents):
+        return False
+    rows = [row for part in ("prompts", "images") for row in lock.get(part, {}).values()]
+    return all(isinstance(row, dict) for row in rows)

@@ -120,6 +120,22 @@ def test_a_changed_lock_contradicts_itself(folder):
     assert "does not name the lock" in found["report"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompts": "none"},
+        {"images": {"x": 3}},
+        {"blinded": []},
+        {"study_sha256": None},
+        {"study": 1},
+    ],
+)
+def test_a_lock_of_another_shape_fails_without_a_traceback(folder, change):
+    lock = json.loads(folder.lock_file.read_text()) | change
+    folder.lock_file.write_text(json.dumps({k: v for k, v in lock.items() if v is not None}))
+    assert "is not as evalkit writes it" in failed(folder)["lock"]
+
+
 def change_votes(folder, statement, *values):
     with sqlite3.connect(folder.store_address) as connection:
         assert connection.execute(statement, values).rowcount == 1

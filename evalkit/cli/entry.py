@@ -20,6 +20,7 @@ _WHOLE = "no file is left half written; run the same command again"
 _GOES_ON = {
     "generate": _KEPT,
     "simulate": _KEPT,
+    "demo": _KEPT,
     "dashboard": "the study goes on",
     "status": "the study goes on",
 }
