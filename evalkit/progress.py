@@ -14,10 +14,11 @@ def no_progress(done: int, total: int, label: str) -> None:
 
 
 @contextmanager
-def progress_bar(unit: str) -> Iterator[Progress]:
+def progress_bar(unit: str, in_pipe: bool = True) -> Iterator[Progress]:
     """A bar with `unit` per second and time left; yields the callback (done, total, label).
 
-    It goes to stderr and, where that is no terminal, stays silent until its last state.
+    It goes to stderr and, where that is no terminal, stays silent until its last state; without
+    `in_pipe` to the end.
     """
     columns = (
         progress.TextColumn("{task.description}"),
@@ -30,6 +31,8 @@ def progress_bar(unit: str) -> Iterator[Progress]:
     first: list[tuple[float, int]] = []
 
     def show(done: int, total: int, label: str) -> None:
+        if not (in_pipe or bar.console.is_terminal):
+            return
         now = bar.get_time()
         if not first:  # nothing is drawn before there is something to show
             first.append((now, done))

@@ -57,3 +57,6 @@ def test_nothing_is_drawn_before_there_is_something_to_show(capfd):
         progress(1, 2, "blinding")
     out, err = capfd.readouterr()
     assert out == "" and "blinding" in err and "1/2" in err
+    with progress_bar("images", in_pipe=False) as progress:
+        progress(1, 2, "blinding")
+    assert capfd.readouterr() == ("", "")

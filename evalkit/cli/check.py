@@ -21,7 +21,7 @@ def check(
     from evalkit.study_folder import open_study
 
     folder = open_study(path)
-    with progress_bar("images") as progress:
+    with progress_bar("images", in_pipe=False) as progress:
         findings = check_study(folder, now=now(), progress=progress)
     leaks = [finding for finding in findings if not finding.passed]
     if as_json:

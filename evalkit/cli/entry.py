@@ -55,13 +55,12 @@ def main() -> None:
     if code == STOPPED:  # the parser turns Ctrl-C into its code
         command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
         _refuse(f"evalkit: stopped; {_GOES_ON.get(command, _WHOLE)}", STOPPED)
-    if code:
-        sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _refuse(sentence: str, code: int = MISTAKE) -> NoReturn:
     print(sentence, file=sys.stderr)
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _refuse_usage(error: typer.BadParameter) -> NoReturn:

@@ -75,7 +75,7 @@ def analyze(
         from evalkit.result_tables import analyze_file
 
         _refuse_beside("a vote file", path, {"--early": early})
-        with progress_bar("parts") as progress:
+        with progress_bar("parts", in_pipe=False) as progress:
             analysis = analyze_file(
                 path, out, options, format=form, out_of_core=out_of_core, progress=progress
             )

@@ -33,7 +33,7 @@ def invite(
     from evalkit.study_folder import open_study
 
     folder = open_study(path)
-    with progress_bar("images") as progress:
+    with progress_bar("images", in_pipe=False) as progress:
         if open_:
             links = [open_link(folder, now(), url, progress)]
         else:
@@ -67,7 +67,7 @@ def serve(
                 'pip install "evalkit[app]"'
             )
     folder = open_study(path)
-    with progress_bar("images") as progress:
+    with progress_bar("images", in_pipe=False) as progress:
         open_for_people(folder, now(), progress).close()
         refuse_leaks(folder, now=now(), say=_tell, progress=progress)
     serve(
