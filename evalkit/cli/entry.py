@@ -60,7 +60,7 @@ def main() -> None:
 
 def _refuse(sentence: str, code: int = MISTAKE) -> NoReturn:
     print(sentence, file=sys.stderr)
-    sys.exit(code or 0)
+    sys.exit(code)
 
 
 def _refuse_usage(error: typer.BadParameter) -> NoReturn:
