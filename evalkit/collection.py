@@ -23,6 +23,7 @@ from evalkit.lock import (
     study_images,
     write_lock,
 )
+from evalkit.progress import Progress, no_progress
 from evalkit.store import Store, create_store, store_exists
 from evalkit.store.upgrade import Upgrade, upgrade_store
 from evalkit.study_folder import StudyFolder
@@ -34,18 +35,19 @@ _PROLIFIC = "&".join(f"{name}={{{{%{name}%}}}}" for name in PROLIFIC_IDS)
 _READERS = 16  # threads: the images may lie on an object store
 
 
-def open_collection(folder: StudyFolder, now: str) -> Store:
+def open_collection(folder: StudyFolder, now: str, progress: Progress = no_progress) -> Store:
     """The study's vote database; on the first call pairs, checks, public images and it are made.
 
     The lock holds the study, its prompts and its images as they stand then. When they have changed
     since, or the database is that of another form of the study, all is made anew (annotators stay
-    invited and must consent anew), but only while there is no vote. Raises StudyError where images
-    are missing or are not the listed ones, no pair can be shown, or votes forbid the change.
+    invited and must consent anew), but only while there is no vote. `progress` gets (public images
+    made, of them in all, "blinding"). Raises StudyError where images are missing or are not the
+    listed ones, no pair can be shown, or votes forbid the change.
     """
     if has_votes(folder):
         require_unchanged(folder)
     elif not _is_made(folder):
-        _make_collection(folder)
+        _make_collection(folder, progress)
         write_lock(folder, now)
     store = open_votes(folder)
     try:
@@ -58,9 +60,9 @@ def open_collection(folder: StudyFolder, now: str) -> Store:
     return store
 
 
-def open_for_people(folder: StudyFolder, now: str) -> Store:
+def open_for_people(folder: StudyFolder, now: str, progress: Progress = no_progress) -> Store:
     """`open_collection` of a study that asks people; StudyError where its votes are simulated."""
-    store = open_collection(folder, now)
+    store = open_collection(folder, now, progress)
     if store.has_simulated():
         store.close()
         raise StudyError(
@@ -78,10 +80,12 @@ def _is_made(folder: StudyFolder) -> bool:
         return is_same_study(folder, store)
 
 
-def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
+def invite(
+    folder: StudyFolder, n: int, now: str, url: str, progress: Progress = no_progress
+) -> list[str]:
     """Links for `n` new annotators, `URL/?token=...`; only a hash of each token is kept."""
     _require_web_address(url)
-    store = open_for_people(folder, now)
+    store = open_for_people(folder, now, progress)
     links = []
     for _ in range(n):
         token = secrets.token_urlsafe(_TOKEN_BYTES)
@@ -90,7 +94,7 @@ def invite(folder: StudyFolder, n: int, now: str, url: str) -> list[str]:
     return links
 
 
-def open_link(folder: StudyFolder, now: str, url: str) -> str:
+def open_link(folder: StudyFolder, now: str, url: str, progress: Progress = no_progress) -> str:
     """The one link for all: the address to give to Prolific, or the study's open link.
 
     Of an open link's code only a hash is kept, so each call makes a new one, and closes the one
@@ -103,7 +107,7 @@ def open_link(folder: StudyFolder, now: str, url: str) -> str:
             f'{folder.root / "study.toml"}: entry.kind = "personal", so there is no link for all; '
             'write kind = "open" or kind = "prolific" there, or invite without --open'
         )
-    store = open_for_people(folder, now)
+    store = open_for_people(folder, now, progress)
     if kind == "prolific":
         return f"{url.rstrip('/')}/?{_PROLIFIC}"
     code = secrets.token_urlsafe(_TOKEN_BYTES)
@@ -129,7 +133,7 @@ def upgrade_votes(folder: StudyFolder, now: str) -> Upgrade:
     return upgrade_store(folder.store_address, folder.study, checks, now)
 
 
-def _make_collection(folder: StudyFolder) -> None:
+def _make_collection(folder: StudyFolder, progress: Progress) -> None:
     study, prompts, images = folder.study, folder.read_prompts(), _complete_images(folder)
     pairs = plan_pairs(images, study)
     if pairs.empty:
@@ -142,7 +146,7 @@ def _make_collection(folder: StudyFolder) -> None:
     names = {shown: f"{secrets.token_hex(16)}.png" for shown in shown_images(pairs, checks)}
     blinded = blind_pairs(pairs, checks, prompts, names, study.seed)
     folder.lock_file.unlink(missing_ok=True)  # what a stop leaves half made is locked by nothing
-    _write_public_images(folder, images, names)
+    _write_public_images(folder, images, names, progress)
     _store_plan(folder, blinded)
     tables.write(pairs, folder.pairs_file, tables.PAIRS)
     tables.write(checks, folder.checks_file, tables.CHECKS)
@@ -194,12 +198,17 @@ def _store_plan(folder: StudyFolder, blinded: pd.DataFrame) -> None:
 
 
 def _write_public_images(
-    folder: StudyFolder, images: pd.DataFrame, names: dict[tuple[str, Treatment], str]
+    folder: StudyFolder,
+    images: pd.DataFrame,
+    names: dict[tuple[str, Treatment], str],
+    progress: Progress,
 ) -> None:
     files = dict(zip(images["image_id"], images["file_name"], strict=True))
     # In the order of the random names and with one time: neither tells which model is whose.
-    for (image_id, treatment), name in sorted(names.items(), key=lambda item: item[1]):
+    ordered = sorted(names.items(), key=lambda item: item[1])
+    for done, ((image_id, treatment), name) in enumerate(ordered, start=1):
         source = folder.images / files[image_id]
         public: Path = folder.blinded / name
         write_bytes(public, public_png(source, folder.study.images.viewing_size, treatment))
         os.utime(public, (0, 0))
+        progress(done, len(ordered), "blinding")

@@ -2,17 +2,34 @@
 
 import hashlib
 import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import pandas as pd
 
 from evalkit import __version__
 from evalkit.errors import StudyError
-from evalkit.files import write_json
+from evalkit.files import file_sha256, write_json
+from evalkit.frozen import (
+    IMAGE_COLUMNS,
+    PROMPT_COLUMNS,
+    frozen_rows,
+    rows_change,
+    rows_frame,
+    study_change,
+)
 from evalkit.store import Store, described, name_sha256, open_store, store_exists
+from evalkit.study import content_sha256
 from evalkit.study_folder import StudyFolder
 
-_PROMPT_COLUMNS = ["prompt_id", "prompt", "category", "challenge", "input_sha256"]
-_IMAGE_COLUMNS = ["image_id", "prompt_id", "model", "seed", "sha256", "status"]
+_LIBRARIES = (  # what decides images, shown pictures, votes and numbers
+    "diffusers", "numpy", "pandas", "pillow", "scipy", "sqlalchemy", "streamlit", "torch",
+    "transformers",
+)  # fmt: skip
+_CONTENTS = ("study", "prompts", "images", "blinded")  # of the lock; the rest is short
+
+_SHORT = 12  # hex digits of the hash that outputs are named with: 48 bits tell locks apart
 
 _PARTS = {  # key of the lock: what has changed, how it is undone
     "study_sha256": ("study.toml has", "undo the change in study.toml"),
@@ -28,15 +45,92 @@ _PARTS = {  # key of the lock: what has changed, how it is undone
 
 
 def write_lock(folder: StudyFolder, now: str) -> None:
-    """Write down the study, its prompts and its images as they are at `now`."""
-    content = {**_state(folder), "evalkit": __version__, "locked_at": now}
+    """Write down the study, its prompts, images and public images as they are at `now`.
+
+    With the versions of evalkit, Python and the libraries that images and numbers rest on. The
+    hashes say whether something has changed; the contents, what.
+    """
+    previous = folder.study.previous
+    content = {
+        **_state(folder),
+        "evalkit": __version__,
+        "python": platform.python_version(),
+        "libraries": _versions(),
+        "locked_at": now,
+        **({"previous": previous.model_dump()} if previous else {}),
+        "study": folder.study.fixed_content,
+        "prompts": frozen_rows(folder.read_prompts(), PROMPT_COLUMNS),
+        "images": frozen_rows(study_images(folder), IMAGE_COLUMNS),
+        "blinded": blinded_hashes(folder),
+    }
     write_json(folder.lock_file, content)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a package that only some studies need
+            continue
+    return found
+
+
+def blinded_hashes(folder: StudyFolder) -> dict[str, str]:
+    """The SHA-256 of each public image, by its file name."""
+    if not folder.blinded.is_dir():
+        return {}
+    return {path.name: file_sha256(path) for path in sorted(folder.blinded.glob("*.png"))}
+
+
+def lock_facts(folder: StudyFolder) -> dict[str, Any]:
+    """What a reader is told of the lock: its hash and all it holds but the long contents."""
+    if not folder.lock_file.is_file():
+        return {}
+    facts = {key: value for key, value in read_lock(folder).items() if key not in _CONTENTS}
+    return {"lock": lock_hash(folder), **facts}
+
+
+def contradiction(lock: dict[str, Any]) -> str:
+    """What in a lock does not fit the hash of it there; "" where all does, or it has no contents.
+
+    A lock of evalkit 0.1.0 has hashes alone.
+    """
+    hashed = {"study": content_sha256, "prompts": _prompts_sha256, "images": _images_sha256}
+    return next(
+        (part for part in hashed if part in lock and hashed[part](lock[part]) != lock[_key(part)]),
+        "",
+    )
+
+
+def _key(part: str) -> str:
+    return f"{part}_sha256"
+
+
+def _prompts_sha256(rows: dict[str, Any]) -> str:
+    return _hash(rows_frame(rows, PROMPT_COLUMNS[0]), PROMPT_COLUMNS)
+
+
+def _images_sha256(rows: dict[str, Any]) -> str:
+    return _hash(rows_frame(rows, IMAGE_COLUMNS[0]), IMAGE_COLUMNS)
+
+
+def lock_hash(folder: StudyFolder) -> str:
+    """What names a study as it was locked: 12 hex digits; "" where no lock is written yet.
+
+    The first of the SHA-256 of lock.json's content, whatever its layout in the file. StudyError
+    where the file cannot be read.
+    """
+    if not folder.lock_file.is_file():
+        return ""
+    content = json.dumps(read_lock(folder), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:_SHORT]
 
 
 def is_unchanged(folder: StudyFolder) -> bool:
     """Whether the study is as it was locked; False without a lock, or with tables missing."""
     files = (folder.lock_file, folder.prompts_file, folder.images_file)
-    return all(file.is_file() for file in files) and _first_change(folder, _state(folder)) is None
+    return all(file.is_file() for file in files) and _changed_part(folder, _state(folder)) is None
 
 
 def require_unchanged(folder: StudyFolder) -> None:
@@ -50,12 +144,16 @@ def require_unchanged(folder: StudyFolder) -> None:
             f"{folder.root}: no votes yet; invite annotators with: evalkit invite {folder.root}, "
             f"and collect votes with: evalkit serve {folder.root}"
         )
-    _refuse_change(folder, _state(folder))
+    change = first_change(folder)
+    if change:
+        raise StudyError(_refusal(folder, change))
 
 
 def require_same_plan(folder: StudyFolder, prompts: pd.DataFrame) -> None:
     """StudyError where the study, or these prompts drawn from its source, are not as locked."""
-    _refuse_change(folder, _planned(folder, prompts))
+    changed = _changed_part(folder, _planned(folder, prompts))
+    if changed:
+        raise StudyError(_refusal(folder, _described(folder, changed, prompts)))
 
 
 def has_votes(folder: StudyFolder) -> bool:
@@ -130,14 +228,14 @@ def study_images(folder: StudyFolder) -> pd.DataFrame:
 
 
 def _state(folder: StudyFolder) -> dict[str, str]:
-    images = _hash(study_images(folder), _IMAGE_COLUMNS)
+    images = _hash(study_images(folder), IMAGE_COLUMNS)
     return {**_planned(folder, folder.read_prompts()), "images_sha256": images}
 
 
 def _planned(folder: StudyFolder, prompts: pd.DataFrame) -> dict[str, str]:
     return {
         "study_sha256": folder.study.sha256,
-        "prompts_sha256": _hash(prompts, _PROMPT_COLUMNS),
+        "prompts_sha256": _hash(prompts, PROMPT_COLUMNS),
     }
 
 
@@ -148,26 +246,53 @@ def _hash(frame: pd.DataFrame, columns: list[str]) -> str:
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
-def _refuse_change(folder: StudyFolder, state: dict[str, str]) -> None:
-    changed = _first_change(folder, state)
-    if changed is None:
-        return
-    what, undo = _PARTS[changed]
-    raise StudyError(
-        f"{folder.root}: {what} changed since {_read(folder).get('locked_at')}; a study is fixed "
-        f"before its votes; {undo}, or make a new study"
+def first_change(folder: StudyFolder) -> str:
+    """The first thing that is not as it was locked, both values, and what undoes it; "" for none.
+
+    Of a lock that has only hashes (evalkit 0.1.0) it says which of study, prompts and images has
+    changed.
+    """
+    changed = _changed_part(folder, _state(folder))
+    return _described(folder, changed, folder.read_prompts()) if changed else ""
+
+
+def _refusal(folder: StudyFolder, change: str) -> str:
+    return (
+        f"{folder.root}: {change}, or make a new study of it with: evalkit init NEW "
+        f"--new-version {folder.root}"
     )
 
 
-def _first_change(folder: StudyFolder, state: dict[str, str]) -> str | None:
+def _described(folder: StudyFolder, changed: str, prompts: pd.DataFrame) -> str:
+    lock = read_lock(folder)
+    what, undo = _PARTS[changed]
+    named = _named_change(folder, lock, changed.removesuffix("_sha256"), prompts)
+    said = f"{what} changed since {lock.get('locked_at')}" + (f": {named}" if named else "")
+    return f"{said}; a study is fixed before its votes; {undo}"
+
+
+def _named_change(
+    folder: StudyFolder, lock: dict[str, Any], part: str, prompts: pd.DataFrame
+) -> str:
+    if part not in lock:
+        return ""
+    if part == "study":
+        return study_change(lock[part], json.loads(json.dumps(folder.study.fixed_content)))
+    if part == "prompts":
+        return rows_change(lock[part], frozen_rows(prompts, PROMPT_COLUMNS), "prompt")
+    return rows_change(lock[part], frozen_rows(study_images(folder), IMAGE_COLUMNS), "image")
+
+
+def _changed_part(folder: StudyFolder, state: dict[str, str]) -> str | None:
     """The first key that differs: the images' ids follow from the study and the prompts."""
-    lock = _read(folder)
+    lock = read_lock(folder)
     return next((key for key in state if lock.get(key) != state[key]), None)
 
 
-def _read(folder: StudyFolder) -> dict[str, str]:
+def read_lock(folder: StudyFolder) -> dict[str, Any]:
+    """What lock.json holds; StudyError where it is missing or cannot be read."""
     try:
-        return dict(json.loads(folder.lock_file.read_text("utf-8")))
+        lock = dict(json.loads(folder.lock_file.read_text("utf-8")))
     except FileNotFoundError:
         raise StudyError(
             f"{folder.root}: lock.json is missing, which holds the study as it was before the "
@@ -178,3 +303,20 @@ def _read(folder: StudyFolder) -> dict[str, str]:
             f"{folder.lock_file}: not readable as JSON; restore it, or remove it if there is no "
             "vote yet"
         ) from None
+    if not _has_shape(lock):
+        raise StudyError(
+            f"{folder.lock_file}: is not as evalkit writes it; restore it, or remove it if there "
+            "is no vote yet"
+        )
+    return lock
+
+
+def _has_shape(lock: dict[str, Any]) -> bool:
+    """Whether the hashes are there, and the contents, if there, are tables of rows."""
+    if not all(_key(part) in lock for part in ("study", "prompts", "images")):
+        return False
+    contents = [lock.get(part, {}) for part in _CONTENTS]
+    if not all(isinstance(content, dict) for content in contents):
+        return False
+    rows = [row for part in ("prompts", "images") for row in lock.get(part, {}).values()]
+    return all(isinstance(row, dict) for row in rows)

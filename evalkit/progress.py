@@ -3,27 +3,36 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Progress = Callable[[int, int, str], None]  # done, in all, what is at work
+
+
+def no_progress(done: int, total: int, label: str) -> None:
+    """For who does not watch."""
 
 
 @contextmanager
-def progress_bar(unit: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(unit: str, in_pipe: bool = True) -> Iterator[Progress]:
     """A bar with `unit` per second and time left; yields the callback (done, total, label).
 
-    It goes to stderr and, where that is no terminal, stays silent until its last state.
+    It goes to stderr and, where that is no terminal, stays silent until its last state; without
+    `in_pipe` to the end.
     """
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=Console(stderr=True))
+    bar = progress.Progress(*columns, console=Console(stderr=True))
     first: list[tuple[float, int]] = []
 
     def show(done: int, total: int, label: str) -> None:
+        if not (in_pipe or bar.console.is_terminal):
+            return
         now = bar.get_time()
         if not first:  # nothing is drawn before there is something to show
             first.append((now, done))

@@ -18,6 +18,7 @@ from evalkit.study_sections import (
     Entry,
     Exclusions,
     ImageSettings,
+    Previous,
     PromptSource,
     Question,
     Section,
@@ -42,6 +43,7 @@ class _StudyFile(Section):
     exclusions: Exclusions = Exclusions()
     stopping: Stopping = Stopping()
     entry: Entry = Entry()
+    previous: Previous | None = None
     store: str = "votes.sqlite"
 
 
@@ -60,11 +62,12 @@ class Study(Section):
     exclusions: Exclusions = Exclusions()
     stopping: Stopping = Stopping()
     entry: Entry = Entry()
+    previous: Previous | None = None
     store: str
 
     @property
-    def sha256(self) -> str:
-        """Hash of what the study file says and of the models' settings.
+    def fixed_content(self) -> dict[str, Any]:
+        """What the study file says and the models' settings, ready for JSON: fixed by the votes.
 
         Values at their default and what is only said about a model are left out, so that a key
         that comes to be later leaves the hashes of older studies as they are. Where images and
@@ -72,9 +75,12 @@ class Study(Section):
         """
         left_out = {"models": True, "images": {"address"}, "entry": True, "store": True}
         content = self.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
-        content["models"] = {model.name: model.settings() for model in self.models}
-        canonical = json.dumps(content, sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return content | {"models": {model.name: model.settings() for model in self.models}}
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the fixed content."""
+        return content_sha256(self.fixed_content)
 
     @property
     def model_names(self) -> list[str]:
@@ -106,6 +112,11 @@ class Study(Section):
         ]
         columns = ["image_id", "prompt_id", "prompt", "input_image", "model", "seed"]
         return pd.DataFrame(rows, columns=columns)
+
+
+def content_sha256(content: dict[str, Any]) -> str:
+    """Hash of a study's fixed content; of what was read back from JSON the same."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_study(path: Path) -> Study:

@@ -277,3 +277,10 @@ class Entry(Section):
         if self.kind != "prolific" and self.study_id is not None:
             raise ValueError('study_id is Prolific\'s; leave it out, or write kind = "prolific"')
         return self
+
+
+class Previous(Section):
+    """The study that this one is a new version of, and the hash of its lock ("": it had none)."""
+
+    name: str
+    lock: str = Field(pattern=r"^([0-9a-f]{12})?$")

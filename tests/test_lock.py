@@ -1,13 +1,25 @@
 """The lock: what may not change once votes are given, and what a change is answered with."""
 
+import hashlib
 import json
+import platform
 
+import pandas
 import pytest
 
 from evalkit import __version__, tables
 from evalkit.collection import open_collection
 from evalkit.errors import StudyError
-from evalkit.lock import has_votes, is_unchanged, require_unchanged
+from evalkit.frozen import rows_change
+from evalkit.lock import (
+    contradiction,
+    has_votes,
+    is_unchanged,
+    lock_facts,
+    lock_hash,
+    read_lock,
+    require_unchanged,
+)
 from evalkit.study_folder import StudyFolder
 from tests.study_factory import NOW, admit, make_study
 
@@ -34,6 +46,15 @@ def change_rules(folder):
     path.write_text(path.read_text() + "\n[exclusions]\nblocked = true\n")
 
 
+def change_question(folder):
+    path = folder.root / "study.toml"
+    path.write_text(path.read_text().replace("looks better made", "looks best made"))
+
+
+def lose_an_image(folder):
+    tables.write(folder.read_images().iloc[1:], folder.images_file, tables.IMAGES)
+
+
 def change_prompts(folder):
     prompts = folder.read_prompts()
     prompts.loc[2, "category"] = "People"
@@ -49,10 +70,32 @@ def change_images(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (change_study, r"study\.toml has changed since 2030-01-01T10:.*undo the change in study"),
-        (change_rules, r"study\.toml has changed since 2030-01-01T10:.*undo the change in study"),
-        (change_prompts, r"the prompts have changed since 2030.*undo the change in prompts\.csv"),
-        (change_images, r"the images have changed since 2030.*put images\.csv back"),
+        (
+            change_study,
+            r"study\.toml has changed since 2030-01-01T10:00:00\.000\+00:00: models\.secret-beta\."
+            r"steps was 2 and is 4; .*undo the change in study",
+        ),
+        (
+            change_rules,
+            r"study\.toml has changed since 2030-.*: exclusions\.blocked was left out and is true; "
+            r".*undo the change in study",
+        ),
+        (
+            change_question,
+            r'questions\.quality\.text was "Which image looks better made\?" and is "Which image '
+            r'looks best made\?"; .*evalkit init NEW --new-version',
+        ),
+        (
+            change_prompts,
+            r'the prompts have changed since 2030.*: prompt p002: category was "Animals" and is '
+            r'"People"; .*undo the change in prompts\.csv',
+        ),
+        (
+            change_images,
+            r"the images have changed since 2030.*: image [0-9a-f]{32} \(secret-alpha, prompt "
+            r'p005, seed 0\): model was "secret-alpha" and is "secret-gamma"; .*put images\.csv',
+        ),
+        (lose_an_image, r"image [0-9a-f]{32} \(secret-alpha, prompt p000, seed 0\) is gone; "),
     ],
 )
 def test_a_change_is_named_with_what_undoes_it(folder, change, message):
@@ -81,6 +124,63 @@ def test_the_lock_says_when_and_by_which_version(folder):
     lock = json.loads(folder.lock_file.read_text())
     assert (lock["evalkit"], lock["locked_at"]) == (__version__, NOW)
     assert all(len(lock[f"{part}_sha256"]) == 64 for part in ("study", "prompts", "images"))
+
+
+def test_the_hash_of_a_lock_follows_from_what_it_says(folder, tmp_path):
+    """Not from its layout; the witness is sha256sum over the same JSON without spaces."""
+    lock = json.loads(folder.lock_file.read_text())
+    text = json.dumps(lock, sort_keys=True, separators=(",", ":"))
+    assert lock_hash(folder) == hashlib.sha256(text.encode()).hexdigest()[:12]
+    before = lock_hash(folder)
+    folder.lock_file.write_text(json.dumps(dict(reversed(lock.items()))))
+    assert lock_hash(folder) == before
+    folder.lock_file.write_text(json.dumps({**lock, "locked_at": "2030-01-02"}))
+    assert lock_hash(folder) != before
+    assert lock_hash(make_study(tmp_path / "fresh")) == ""
+
+
+def test_a_lock_of_evalkit_0_1_0_still_holds(folder):
+    """It has hashes alone: which part has changed is said, not which value."""
+    lock = json.loads(folder.lock_file.read_text())
+    keys = ("study_sha256", "prompts_sha256", "images_sha256", "evalkit", "locked_at")
+    folder.lock_file.write_text(json.dumps({key: lock[key] for key in keys}))
+    require_unchanged(folder)
+    assert contradiction(read_lock(folder)) == ""
+    change_study(folder)
+    with pytest.raises(StudyError, match=r"changed since 2030-\S+; a study is fixed before its"):
+        require_unchanged(StudyFolder(folder.root))
+
+
+def test_the_lock_has_versions_and_what_its_hashes_are_of(folder):
+    lock = read_lock(folder)
+    assert lock["python"] == platform.python_version()
+    assert lock["libraries"]["pandas"] == pandas.__version__
+    assert lock["prompts"]["p001"]["prompt"] == "one heron by lake 1"
+    first = folder.read_images().iloc[0]
+    assert lock["images"][first.image_id]["sha256"] == first.sha256
+    assert lock["blinded"].keys() == {path.name for path in folder.blinded.iterdir()}
+    assert contradiction(lock) == ""
+    for part, old, new in [
+        ("study", "steps", "stops"), ("prompts", "heron", "crane"), ("images", "p003", "p004"),
+    ]:  # fmt: skip
+        forged = json.loads(json.dumps(lock[part]).replace(old, new))
+        assert contradiction({**lock, part: forged}) == part
+
+
+def test_a_reader_is_told_of_the_lock_in_short(folder, tmp_path):
+    facts = lock_facts(folder)
+    assert facts["lock"] == lock_hash(folder)
+    assert facts["study_sha256"] == folder.study.sha256
+    assert not {"study", "prompts", "images", "blinded"} & facts.keys()
+    assert lock_facts(make_study(tmp_path / "fresh")) == {}
+
+
+def test_of_long_texts_the_part_that_differs_is_shown():
+    then, now = "word " * 40 + "blue sky", "word " * 40 + "grey sky"
+    said = rows_change({"p": {"prompt": then}}, {"p": {"prompt": now}}, "prompt")
+    assert said == (
+        'prompt p: prompt was …word word word word blue sky" and is …word word word word grey sky"'
+    )
 
 
 def test_without_a_lock_nothing_is_taken_for_unchanged(folder, tmp_path):

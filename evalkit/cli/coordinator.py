@@ -25,32 +25,32 @@ Annotator = Annotated[str, typer.Argument(metavar="ANNOTATOR", help="The annotat
 Reason = Annotated[str, typer.Option(help="Why; it is kept in the log.")]
 
 
-@app.command()
+@app.command(epilog="Example: evalkit status results/my-study --watch")
 def status(
     path: StudyPath,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Say how the study stands: votes, annotators, alarms."""
-    from rich.console import Console
     from rich.live import Live
+
+    from evalkit.cli.terminal import console, show
 
     if watch and as_json:
         raise EvalkitError("status: --watch and --json exclude each other; leave one out")
-    console = Console(highlight=False)
     with _opened(path) as (folder, store):
         if as_json:
             print(_as_json(folder, store))
         elif not watch:
-            console.print(_page(folder, store))
+            show(_page(folder, store))
         else:
-            with Live(_page(folder, store), console=console, auto_refresh=False) as live:
+            with Live(_page(folder, store), console=console(), auto_refresh=False) as live:
                 while True:
                     time.sleep(_REFRESH_SECONDS)
                     live.update(_page(folder, store), refresh=True)
 
 
-@app.command()
+@app.command(epilog='Example: evalkit pause results/my-study --reason "wrong consent text"')
 def pause(path: StudyPath, reason: Reason) -> None:
     """Pause the study: nobody gets a new trial until it is resumed."""
     with _opened(path) as (_, store):
@@ -62,7 +62,7 @@ def pause(path: StudyPath, reason: Reason) -> None:
     print(f"Paused. Go on with: evalkit resume {path}")
 
 
-@app.command()
+@app.command(epilog="Example: evalkit resume results/my-study")
 def resume(path: StudyPath) -> None:
     """Resume a paused study."""
     with _opened(path) as (_, store):
@@ -72,7 +72,9 @@ def resume(path: StudyPath) -> None:
     print("Resumed.")
 
 
-@app.command()
+@app.command(
+    epilog='Example: evalkit block results/my-study 1f2e3d4c5b6a7988 --reason "fails the checks"'
+)
 def block(path: StudyPath, annotator: Annotator, reason: Reason) -> None:
     """Give an annotator no more trials; their votes stay."""
     from evalkit.monitoring import require_annotator
@@ -83,7 +85,7 @@ def block(path: StudyPath, annotator: Annotator, reason: Reason) -> None:
     print(f"Blocked {annotator}. Take it back with: evalkit unblock {path} {annotator}")
 
 
-@app.command()
+@app.command(epilog="Example: evalkit unblock results/my-study 1f2e3d4c5b6a7988")
 def unblock(path: StudyPath, annotator: Annotator) -> None:
     """Let a blocked annotator go on."""
     from evalkit.monitoring import require_annotator
@@ -95,7 +97,7 @@ def unblock(path: StudyPath, annotator: Annotator) -> None:
     print(f"Unblocked {annotator}.")
 
 
-@app.command()
+@app.command(epilog="Example: evalkit dashboard results/my-study")
 def dashboard(
     path: StudyPath,
     port: Annotated[int, typer.Option(min=1, max=65_535)] = 8599,

@@ -9,7 +9,7 @@ import typer
 from evalkit.cli.app import app, now
 
 
-@app.command()
+@app.command(epilog="Example: evalkit demo results/demo")
 def demo(
     path: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where.")] = Path("results/demo"),
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where you vote.")] = 8501,

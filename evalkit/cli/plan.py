@@ -24,7 +24,7 @@ AnnotatorSd = Annotated[float | None, typer.Option(help="Stated instead, in log-
 Seconds = Annotated[float, typer.Option(min=0.1, max=3600, help="Of a person, for one trial.")]
 
 
-@app.command()
+@app.command(epilog="Example: evalkit plan results/my-study --win-rate 0.6 --power 0.8")
 def plan(
     path: StudyPath,
     win_rate: WinRate = 0.6,
@@ -64,13 +64,10 @@ def plan(
 
 
 def _print_table(frame: "pd.DataFrame", n_prompts: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from evalkit.cli.terminal import show, table
 
-    shown = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     names = ("annotators", "votes a prompt", "votes a pair", "worth", "power", "interval", "hours")
-    for name in names:
-        shown.add_column(name, justify="right")
+    shown = table((), names)
     for row in frame.itertuples():
         shown.add_row(
             f"{row.n_annotators:,}",
@@ -82,4 +79,4 @@ def _print_table(frame: "pd.DataFrame", n_prompts: int) -> None:
             f"{row.hours:,.1f}",
         )
     print(f"More annotators or more votes, on {n_prompts:,} prompts:")
-    Console(highlight=False).print(shown)
+    show(shown)

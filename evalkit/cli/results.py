@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from evalkit.result_tables import Analysis
 
 
-@app.command()
+@app.command(epilog="Example: evalkit score results/my-study")
 def score(
     path: StudyPath,
     metric: Annotated[str, typer.Option(help="clip_score, or scene_attributes.")] = "clip_score",
@@ -39,7 +39,7 @@ Early = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog="Example: evalkit analyze votes.csv --out tables")
 def analyze(
     path: Annotated[Path, typer.Argument(metavar="STUDY|FILE", help="Study folder or vote file.")],
     out: Annotated[
@@ -71,10 +71,14 @@ def analyze(
     if path.suffix.lower() in ENDINGS or path.is_file():
         if out is None:
             raise EvalkitError(f"analyze: {path} needs a folder for its tables; add --out DIR")
+        from evalkit.progress import progress_bar
         from evalkit.result_tables import analyze_file
 
         _refuse_beside("a vote file", path, {"--early": early})
-        analysis = analyze_file(path, out, options, format=form, out_of_core=out_of_core)
+        with progress_bar("parts", in_pipe=False) as progress:
+            analysis = analyze_file(
+                path, out, options, format=form, out_of_core=out_of_core, progress=progress
+            )
     else:
         from evalkit.result_tables import analyze_study
         from evalkit.study_folder import open_study
@@ -104,18 +108,19 @@ def _refuse_beside(kind: str, path: Path, options: dict[str, object]) -> None:
 def _print_analysis(analysis: "Analysis", out: Path, as_json: bool) -> None:
     import json
 
+    from evalkit.cli.terminal import ALARM, show_lines
     from evalkit.wording import analysis_lines
 
     if as_json:
         print(json.dumps(analysis.as_json(), indent=2, ensure_ascii=False))
         return
     if analysis.banner:
-        print(analysis.banner)
+        show_lines([analysis.banner], head=0, style=ALARM)
     print("\n".join(analysis_lines(analysis.results, analysis.summary)))
     print(f"Tables in {out}")
 
 
-@app.command()
+@app.command(epilog="Example: evalkit report results/my-study")
 def report(path: StudyPath, early: Early = False) -> None:
     """Write the report page."""
     from evalkit.report import write_report

@@ -10,7 +10,9 @@ from evalkit.cli.app import StudyPath, app, now
 from evalkit.errors import EvalkitError
 
 
-@app.command()
+@app.command(
+    epilog="Example: evalkit invite results/my-study --n 5 --url https://study.example.org"
+)
 def invite(
     path: StudyPath,
     n: Annotated[int, typer.Option("--n", min=1, max=10_000, help="How many annotators.")] = 1,
@@ -22,18 +24,27 @@ def invite(
             help="The one link for all: for Prolific, or a new open link in place of the last.",
         ),
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Make personal links, one per annotator, or the open link; each is shown only now."""
+    from evalkit.cli.terminal import show_json
     from evalkit.collection import invite, open_link
+    from evalkit.progress import progress_bar
     from evalkit.study_folder import open_study
 
     folder = open_study(path)
-    links = [open_link(folder, now(), url)] if open_ else invite(folder, n, now=now(), url=url)
-    for link in links:
-        print(link)
+    with progress_bar("images", in_pipe=False) as progress:
+        if open_:
+            links = [open_link(folder, now(), url, progress)]
+        else:
+            links = invite(folder, n, now(), url, progress)
+    if as_json:
+        show_json({"links": links})
+    else:
+        print("\n".join(links))
 
 
-@app.command()
+@app.command(epilog="Example: evalkit serve results/my-study --port 8501")
 def serve(
     path: StudyPath,
     port: Annotated[int, typer.Option(min=1, max=65_535)] = 8501,
@@ -45,6 +56,7 @@ def serve(
     """Start the app in which annotators vote; stop it with Ctrl-C."""
     from evalkit.collection import open_for_people
     from evalkit.leaks import refuse_leaks
+    from evalkit.progress import progress_bar
     from evalkit.study_folder import open_study
     from study_app.workers import serve
 
@@ -55,8 +67,9 @@ def serve(
                 'pip install "evalkit[app]"'
             )
     folder = open_study(path)
-    open_for_people(folder, now=now()).close()
-    refuse_leaks(folder, now=now(), say=_tell)
+    with progress_bar("images", in_pipe=False) as progress:
+        open_for_people(folder, now(), progress).close()
+        refuse_leaks(folder, now=now(), say=_tell, progress=progress)
     serve(
         folder.store_address,
         folder.blinded,

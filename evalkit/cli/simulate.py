@@ -28,7 +28,9 @@ Seconds = Annotated[float, typer.Option(help="On average, of who looks.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed, the same votes.")]
 
 
-@app.command()
+@app.command(
+    epilog="Example: evalkit simulate results/rehearsal --strength sdxl-turbo=0.5 --tie-weight 0.35"
+)
 def simulate(
     path: StudyPath,
     strength: Strength = None,

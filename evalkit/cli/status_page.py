@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from evalkit.cli.terminal import ALARM, HEAD, table
 from evalkit.early_looks import HOLDS
 from evalkit.monitoring import Overview
 from evalkit.wording import anytime_lines
@@ -27,7 +28,7 @@ def status_page(
     """
     parts: list[RenderableType] = [_title(name, overview)]
     if overview.reception.alarm:
-        parts.append(Text(f"ALARM: {overview.reception.alarm}", style="bold red"))
+        parts.append(Text(f"ALARM: {overview.reception.alarm}", style=ALARM))
     parts += [Text(""), _votes(overview), Text(""), _questions(overview), Text("")]
     parts.append(_figures(overview))
     if flagged:
@@ -45,7 +46,7 @@ def _title(name: str, overview: Overview) -> Text:
     title = Text(name, style="bold")
     title.append(f"  {_clock(overview.at)} UTC", style="dim")
     if overview.vote_source:
-        title.append(f"  {overview.vote_source}", style="bold red")
+        title.append(f"  {overview.vote_source}", style=ALARM)
     if overview.paused:
         since, reason = _clock(overview.paused["at"]), overview.paused["reason"]
         title.append(f"  paused since {since}: {reason}", style="bold yellow")
@@ -67,39 +68,34 @@ def _votes(overview: Overview) -> Group:
 
 
 def _questions(overview: Overview) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
-    table.add_column("question")
-    for name in ("votes given", "planned", "pairs with all votes", "pairs"):
-        table.add_column(name, justify="right")
+    rows = table(("question",), ("votes given", "planned", "pairs with all votes", "pairs"))
     for question in overview.questions:
         counts = (question.given, question.planned, question.complete_pairs, question.pairs)
-        table.add_row(question.question_id, *(f"{n:,}" for n in counts))
-    return table
+        rows.add_row(question.question_id, *(f"{n:,}" for n in counts))
+    return rows
 
 
 def _figures(overview: Overview) -> Table:
     got = overview.reception
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim")
-    table.add_row("annotators", _joined(overview.annotators))
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style=HEAD)
+    rows.add_row("annotators", _joined(overview.annotators))
     told = {"received": got.received, "kept": got.kept, "withdrawn": got.withdrawn}
     extra = {
         "simulated": got.simulated,
         "from before the journals": got.before_journals,
         "on the way": got.on_the_way,
     }
-    table.add_row("votes in all", _joined(told | {name: n for name, n in extra.items() if n}))
-    table.add_row("open trials", f"{overview.open_leases:,}")
-    return table
+    rows.add_row("votes in all", _joined(told | {name: n for name, n in extra.items() if n}))
+    rows.add_row("open trials", f"{overview.open_leases:,}")
+    return rows
 
 
 def _flagged(flagged: dict[str, str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
-    table.add_column("annotators to look at")
-    table.add_column("flags")
+    rows = table(("annotators to look at", "flags"))
     for annotator_id, flags in flagged.items():
-        table.add_row(annotator_id, flags)
-    return table
+        rows.add_row(annotator_id, flags)
+    return rows
 
 
 def _joined(counts: dict[str, int]) -> str:

@@ -8,7 +8,7 @@ store = typer.Typer(help="Look after the vote database.", no_args_is_help=True)
 app.add_typer(store, name="store")
 
 
-@store.command()
+@store.command(epilog="Example: evalkit store upgrade results/my-study")
 def upgrade(path: StudyPath) -> None:
     """Bring votes that an older evalkit collected to the form that this one reads."""
     from evalkit.collection import upgrade_votes

@@ -1,5 +1,7 @@
 """What is to be made: a row for every model, prompt and seed, and whether its image is there."""
 
+from typing import Any
+
 import pandas as pd
 
 from evalkit.errors import StudyError
@@ -60,6 +62,17 @@ def describe_plan(folder: StudyFolder) -> str:
         f"(models {len(folder.study.models)}, prompts {prompts}, seeds {seeds})"
     )
     return "\n".join(lines)
+
+
+def plan_as_json(folder: StudyFolder) -> dict[str, Any]:
+    """What `generate` would do, for a script: images to make and in all, by model and together."""
+    plan = plan_images(folder)
+    models = [
+        {"model": model.name, "to_make": int((~made).sum()), "images": len(made)}
+        for model in folder.study.models
+        for made in [plan.loc[plan["model"] == model.name, "made"]]
+    ]
+    return {"to_make": int((~plan["made"]).sum()), "images": len(plan), "models": models}
 
 
 def _check_settings(models: tuple[ModelSpec, ...]) -> None:

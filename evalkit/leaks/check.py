@@ -18,21 +18,29 @@ from evalkit.leaks.tells import check_tells, find_tells
 from evalkit.leaks.timing import check_timing
 from evalkit.leaks.wire import SESSION_CHECKS, check_wire, image_exchanges
 from evalkit.leaks.words import words_of
+from evalkit.progress import Progress, no_progress
 from evalkit.store import Store
 from evalkit.study_folder import StudyFolder
 
 
-def check_study(folder: StudyFolder, now: str, app: Sequence[str] = APP) -> list[Finding]:
+def check_study(
+    folder: StudyFolder, now: str, app: Sequence[str] = APP, progress: Progress = no_progress
+) -> list[Finding]:
     """All findings; check.json keeps them.
 
     Where public files are missing there is no scripted session. `app` is the command that starts
-    the app. Raises StudyError where the study cannot be shown yet, EvalkitError where the app is
-    not installed.
+    the app; `progress` gets (public images looked at, of them in all, what is at work). Raises
+    StudyError where the study cannot be shown yet, EvalkitError where the app is not installed.
     """
-    return _check(folder, now, app, always=True)
+    return _check(folder, now, app, True, progress)
 
 
-def refuse_leaks(folder: StudyFolder, now: str, say: Callable[[str], None]) -> None:
+def refuse_leaks(
+    folder: StudyFolder,
+    now: str,
+    say: Callable[[str], None],
+    progress: Progress = no_progress,
+) -> None:
     """StudyError, one sentence, where the study fails the leak check; whoever shows it calls this.
 
     Files and tells are looked at always, the scripted session is gone through only where check.json
@@ -42,7 +50,7 @@ def refuse_leaks(folder: StudyFolder, now: str, say: Callable[[str], None]) -> N
     is_first = not read_record(folder.check_file).findings
     if is_first:
         say(f"First leak check of {folder.root}: every public image, and a scripted session ...")
-    findings = _check(folder, now, APP, always=False)
+    findings = _check(folder, now, APP, False, progress)
     for finding in findings:
         if is_first and finding.warning:
             say(finding.line)
@@ -56,7 +64,7 @@ def refuse_leaks(folder: StudyFolder, now: str, say: Callable[[str], None]) -> N
 
 
 def check_at_rest(
-    folder: StudyFolder, store: Store, before: Record
+    folder: StudyFolder, store: Store, before: Record, progress: Progress = no_progress
 ) -> tuple[list[Finding], dict[str, Picture]]:
     """What is seen without an app: the public files and what could be read beside them.
 
@@ -67,7 +75,7 @@ def check_at_rest(
     size = study.images.viewing_size
     present = sorted(set(key["file"]) & set(found))
     frames = read_frames(folder.blinded, present)
-    pictures = compare_pictures(folder.blinded, folder.images, key, size, before.pictures)
+    pictures = compare_pictures(folder.blinded, folder.images, key, size, before.pictures, progress)
     stored, blinded = store.pairs(), store.study()
     plan = trial_plan(stored, blinded.questions, blinded.design)
     matchups = pair_models(folder)
@@ -86,11 +94,13 @@ def check_at_rest(
     return [*files, *shapes, *check_tells(tells)], pictures
 
 
-def _check(folder: StudyFolder, now: str, app: Sequence[str], always: bool) -> list[Finding]:
+def _check(
+    folder: StudyFolder, now: str, app: Sequence[str], always: bool, progress: Progress
+) -> list[Finding]:
     before = read_record(folder.check_file)
-    store = open_collection(folder, now)
+    store = open_collection(folder, now, progress)
     try:
-        at_rest, pictures = check_at_rest(folder, store, before)
+        at_rest, pictures = check_at_rest(folder, store, before, progress)
         state = state_of(pictures, store.study().plan_id, folder.lock_file)
         known = {finding.name: finding for finding in before.findings}
         if not always and state == before.state and known.keys() >= set(SESSION_CHECKS):

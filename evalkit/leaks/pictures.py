@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from evalkit.blinding import public_png
 from evalkit.errors import StudyError
 from evalkit.files import file_sha256
 from evalkit.leaks.finding import Finding, some
+from evalkit.progress import Progress, no_progress
 
 _READERS = 8
 _RESTORE = "put back the image from a copy, or make a new study"
@@ -37,8 +38,10 @@ def compare_pictures(
     key: pd.DataFrame,
     viewing_size: int,
     known: Mapping[str, Picture],
+    progress: Progress = no_progress,
 ) -> dict[str, Picture]:
     """What each public file is, by its name; those of `known` that are unchanged are kept."""
+    rows, found = _present(blinded, key), {}
 
     def compare(row: tuple) -> tuple[str, Picture]:
         data = (blinded / row.file).read_bytes()
@@ -49,7 +52,10 @@ def compare_pictures(
         return row.file, Picture(sha256, row.sha256, _seen(data, originals, row, viewing_size))
 
     with ThreadPoolExecutor(_READERS) as threads:
-        return dict(threads.map(compare, _present(blinded, key)))
+        for done, (name, picture) in enumerate(threads.map(compare, rows), start=1):
+            found[name] = picture
+            progress(done, len(rows), "public images")
+    return found
 
 
 def check_pictures(pictures: Mapping[str, Picture]) -> list[Finding]:
@@ -75,8 +81,8 @@ def _encoding(pictures: Mapping[str, Picture]) -> Finding:
     return Finding("encoding", True, "all were saved in one way")
 
 
-def _present(blinded: Path, key: pd.DataFrame) -> Iterator[tuple]:
-    return (row for row in key.itertuples() if (blinded / row.file).is_file())
+def _present(blinded: Path, key: pd.DataFrame) -> list[tuple]:
+    return [row for row in key.itertuples() if (blinded / row.file).is_file()]
 
 
 def _seen(data: bytes, originals: Path, row: tuple, viewing_size: int) -> str:

@@ -59,7 +59,7 @@ def _planned_votes(results: Results) -> list[tuple[str, str]]:
 
 
 def _votes(summary: dict[str, Any]) -> list[tuple[str, str]]:
-    apart = ("simulation", "planned_votes")
+    apart = ("simulation", "planned_votes", "tables_sha256", "lock")
     counts = {key: value for key, value in summary.items() if key not in apart}
     return flatten(counts, null="not estimated")
 

@@ -13,7 +13,7 @@ from evalkit.analysis.exclusions import counted
 from evalkit.early_looks import PlannedVotes, require_planned
 from evalkit.errors import StudyError
 from evalkit.files import read_bytes
-from evalkit.lock import require_unchanged
+from evalkit.lock import lock_facts, require_unchanged
 from evalkit.study import Study
 from evalkit.study_folder import StudyFolder
 
@@ -110,7 +110,7 @@ def read_results(folder: StudyFolder, early: bool = False) -> Results:
         planned_votes=planned_votes,
         prompts_record=_json(folder.prompts_record),
         manifest=_json(folder.manifest_file),
-        lock=_json(folder.lock_file),
+        lock=lock_facts(folder),
     )
 
 

@@ -9,6 +9,7 @@ from evalkit import tables
 from evalkit.analysis.annotators import annotator_table_of, flags
 from evalkit.analysis.counting import main_only
 from evalkit.errors import EvalkitError, StudyError
+from evalkit.progress import Progress, no_progress
 from evalkit.result_tables.estimates import estimates, labelled
 from evalkit.result_tables.large import NOT_COMPUTED, large_estimates
 from evalkit.result_tables.options import Options
@@ -27,12 +28,14 @@ def analyze_file(
     *,
     format: str | None = None,
     out_of_core: bool = False,
+    progress: Progress = no_progress,
 ) -> Analysis:
     """Write every result table of the votes in a file, and summary.json, into the folder `out`.
 
     The file is CSV, TSV, JSONL or Parquet, in one of the formats of `read_vote_file`. A Parquet
     file of more than `out_of_core.ROWS_IN_MEMORY` votes, and any with `out_of_core`, is counted on
-    the disk: tables that need single votes are not made then, and the summary says so. TableError,
+    the disk: tables that need single votes are not made then, and the summary says so; `progress`
+    is told how far that is. TableError,
     with line or row and column, on a bad cell; StudyError on a file without votes that count.
     Nothing is written then.
     """
@@ -45,7 +48,7 @@ def analyze_file(
             "columns, or leave --out-of-core out"
         )
     if out_of_core or (is_own and is_large(path)):
-        analysis = _of_large(path, options)
+        analysis = _of_large(path, options, progress)
     else:
         analysis = _in_memory(path, options, format)
     write_analysis(analysis, out)
@@ -66,13 +69,13 @@ def _in_memory(path: Path, options: Options, format: str | None) -> Analysis:
     return Analysis(_unclustered(results, file.unknown), told)
 
 
-def _of_large(path: Path, options: Options) -> Analysis:
+def _of_large(path: Path, options: Options, progress: Progress) -> Analysis:
     if options.by is not None or options.interval == "bootstrap":
         name = f"--by {options.by}" if options.by else "--interval bootstrap"
         raise EvalkitError(
             f"{name}: needs single votes, and those of {path} are counted out of core; leave it out"
         )
-    votes = read_large(path)
+    votes = read_large(path, progress)
     n = sum(int(sums.counts.sum()) for sums in votes.pairs.values())
     _require_votes(path, n)
     results = labelled(large_estimates(votes, options), votes.simulated)

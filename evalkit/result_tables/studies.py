@@ -22,7 +22,7 @@ from evalkit.early_looks import (
     stopping,
 )
 from evalkit.errors import EvalkitError, StudyError, listed, nearest
-from evalkit.lock import open_votes, require_same_study, require_unchanged
+from evalkit.lock import lock_hash, open_votes, require_same_study, require_unchanged
 from evalkit.result_tables.against_metrics import against_metrics
 from evalkit.result_tables.beside_votes import read_scores, read_speeds
 from evalkit.result_tables.estimates import estimates, labelled
@@ -68,7 +68,8 @@ def analyze_study(
         if early_at is not None and planned.is_early:
             record_look(store, planned, early_at)
         looks = {"planned_votes": {**counts(planned), "early_looks": recorded_looks(store)}}
-    summary = {**analysis.summary, **stopping(planned), **looks}
+    locked = {"lock": lock_hash(folder)}
+    summary = {**analysis.summary, **stopping(planned), **looks, **locked}
     analysis = Analysis(analysis.results, summary, planned.banner)
     write_analysis(analysis, out)
     return analysis

@@ -11,7 +11,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.errors import StudyError
-from evalkit.files import part_name, remove_leftovers, write_json
+from evalkit.files import file_sha256, part_name, remove_leftovers, write_json
 from evalkit.result_tables.estimates import SLICED, TABLES, table_of
 
 _SUMMARY = "summary.json"
@@ -39,7 +39,7 @@ class Analysis:
 
 
 def write_analysis(analysis: Analysis, out: Path) -> None:
-    """Write all tables and summary.json into the folder `out`.
+    """Write all tables, and summary.json with their hashes, into the folder `out`.
 
     They are written in a hidden folder in it and change places with those of an earlier analysis
     when all are there; other files stay, and so does a comparisons.csv that is not written anew.
@@ -57,7 +57,8 @@ def write_analysis(analysis: Analysis, out: Path) -> None:
         new = part / "new"
         for name, frame in analysis.results.items():
             tables.write(frame, new / _file_name(name), table_of(name))
-        write_json(new / _SUMMARY, analysis.summary)
+        hashes = {path.name: file_sha256(path) for path in sorted(new.iterdir())}
+        write_json(new / _SUMMARY, {**analysis.summary, "tables_sha256": hashes})
         _exchange(new, part / "earlier", out)
     finally:
         shutil.rmtree(part)

@@ -24,6 +24,7 @@ from evalkit.analysis.vote_sums import (
     votes_by_cluster,
 )
 from evalkit.errors import TableError
+from evalkit.progress import Progress, no_progress
 from evalkit.vote_files.large_cells import LargeCells
 from evalkit.vote_files.parquet import opened, quoted
 from evalkit.vote_files.values import MODELS
@@ -70,12 +71,13 @@ def is_large(path: Path) -> bool:
         return file.n > ROWS_IN_MEMORY
 
 
-def read_large(path: Path) -> LargeVotes:
+def read_large(path: Path, progress: Progress = no_progress) -> LargeVotes:
     """The sums of the votes (`tables.IMPORTED_VOTES`) in a Parquet file.
 
     Refuses what `read_vote_file` refuses, and more than `MOST_PAIRS` pairs of models. Needs memory
     for a part of the votes and for the ids of prompts and annotators; the votes as codes, some ten
-    bytes each, lie beside the system's temporary files meanwhile.
+    bytes each, lie beside the system's temporary files meanwhile. `progress` gets (parts summed,
+    of them in all, "parts of the votes").
     """
     if path.suffix.lower() != ".parquet":
         raise TableError(
@@ -85,13 +87,14 @@ def read_large(path: Path) -> LargeVotes:
     if not path.is_file():
         raise TableError(f"{path}: no such file; a table of votes is needed there")
     with TemporaryDirectory(prefix="evalkit-") as scratch, opened(path, Path(scratch)) as file:
-        return _CodedVotes(LargeCells(path, file)).sums()
+        return _CodedVotes(LargeCells(path, file), progress).sums()
 
 
 class _CodedVotes:
     """The votes that count, as numbers in a table on the disk."""
 
-    def __init__(self, cells: LargeCells) -> None:
+    def __init__(self, cells: LargeCells, progress: Progress) -> None:
+        self.progress, self.summed = progress, 0
         self.cells, self.connection = cells, cells.file.connection
         self.questions = cells.texts("question_id")
         self.models = cells.texts(*MODELS)
@@ -216,6 +219,8 @@ class _CodedVotes:
                 if rows.any():
                     one = {column: values[rows] for column, values in votes.items()}
                     yield name, one, codes.of(one)
+            self.summed += 1
+            self.progress(self.summed, 2 * parts, "parts of the votes")  # by prompt, by annotator
 
     def _heaviest(
         self, question: int, coded: "_Codes", counts: np.ndarray

@@ -1,0 +1,59 @@
+"""The command that says what is installed here and which command lacks what: doctor."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.cli.app import app
+
+if TYPE_CHECKING:
+    from evalkit.installation import Installation
+
+
+@app.command(epilog="Example: evalkit doctor --for score")
+def doctor(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Say what this study needs too.")
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option("--for", metavar="COMMAND", help="Exit code 2 if it cannot run.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say what is installed here, and which command lacks what."""
+    from evalkit.cli.terminal import show_json
+    from evalkit.installation import look, needed_extras, require_command
+    from evalkit.study_folder import open_study
+
+    study = None if path is None else open_study(path).study
+    found, needs = look(path or Path(), study), needed_extras(study)
+    if as_json:
+        show_json(found.as_json())
+    else:
+        _show(found, needs)
+    if command is not None:
+        known = [info.name or info.callback.__name__ for info in app.registered_commands]
+        require_command(found, command, sorted(known), needs.get(command))
+
+
+def _show(found: "Installation", needs: dict[str, str]) -> None:
+    from evalkit.cli.terminal import ALARM, show, show_lines, table
+    from evalkit.installation import gib
+
+    rows = table(("extra", "package", "version"))
+    for extra, packages in found.packages.items():
+        for name, version in packages.items():
+            rows.add_row(extra, name, version or "-", style="" if version else "yellow")
+    show_lines([f"evalkit {found.evalkit}, Python {found.python}"])
+    show(rows)
+    for device in found.devices:
+        free = f", {gib(device.free_bytes)} of {gib(device.total_bytes)} free"
+        show_lines([f"device: {device.name}{free if device.total_bytes else ''}"])
+    programs = ", ".join(found.programs.values()) or "no Chromium, no nginx"
+    show_lines([f"disk: {gib(found.free_disk_bytes)} free", f"programs: {programs}"])
+    for command, missing in found.lacking.items():
+        line = f'{command} needs {", ".join(missing)}: pip install "evalkit[{needs[command]}]"'
+        show_lines([line], head=0, style=ALARM)
+    if not found.lacking:
+        show_lines(["Every command can run."])
