@@ -8,7 +8,7 @@ from evalkit.errors import EvalkitError
 
 # Each adds its commands to the app; `evalkit --help` lists them in this order.
 from evalkit.cli import (  # isort: skip
-    study, images, plan, check, session, coordinator, simulate, store, results, demo,
+    study, images, plan, check, session, coordinator, simulate, store, score, results, demo,
 )  # fmt: skip
 
 # Libraries are imported inside the commands: `evalkit --help` must answer at once.
@@ -22,6 +22,7 @@ __all__ = [
     "main",
     "plan",
     "results",
+    "score",
     "session",
     "simulate",
     "store",

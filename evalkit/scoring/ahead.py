@@ -10,9 +10,13 @@ Result = TypeVar("Result")
 
 
 def map_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int,
+    most: int,
+    weigh: Callable[[Item], int] = lambda item: 1,
 ) -> Iterator[tuple[Item, Result]]:
-    """Each item with its result, in order; at most `most` of them are under way or wait.
+    """Each item with its result, in order, begun until those that wait weigh `most` or more.
 
     So memory does not grow with the number of items. An error of the function is raised where its
     item's turn comes; what is under way then is finished, the rest is not begun.
@@ -22,7 +26,7 @@ def map_ahead(
         try:
             for item in items:
                 waiting.append((item, pool.submit(function, item)))
-                if len(waiting) >= most:
+                while sum(weigh(one) for one, _ in waiting) >= most:
                     yield _first(waiting)
             while waiting:
                 yield _first(waiting)

@@ -20,7 +20,7 @@ from evalkit.scoring.unit import Unit, unreadable
 from evalkit.study import Study
 
 _THREADS = min(16, os.cpu_count() or 1)
-_AHEAD = 2  # batches that are prepared or wait while one is computed
+_AHEAD = 2  # batches of images that are prepared or wait while one is computed
 
 Done = tuple[list[Unit], Columns]
 
@@ -59,9 +59,12 @@ class Worker:
         Raises StudyError on an image that cannot be read or is not the one that was named.
         """
         batch: list[tuple[Unit, list[Any]]] = []
-        for pair in map_ahead(self._prepare, units, _THREADS, _AHEAD * self._size):
-            batch.append(pair)
-            if len(batch) >= self._most(pair[0]):
+        images = _AHEAD * self._size
+        for one in map_ahead(
+            self._prepare, units, _THREADS, images, weigh=lambda unit: len(unit.files)
+        ):
+            batch.append(one)
+            if len(batch) >= self._most(one[0]):
                 yield self._answer(batch)
                 batch = []
         if batch:

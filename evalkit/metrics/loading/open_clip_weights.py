@@ -6,6 +6,7 @@ open_clip's layout (its config beside a checkpoint), a checkpoint file as `ARCHI
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,7 @@ def _create(
 ) -> OpenClip:
     import torch
 
+    logging.disable()  # of the hub's retries: the error tells what came of them
     try:
         model, preprocess = open_clip.create_model_from_pretrained(
             source,
@@ -165,6 +167,8 @@ def _create(
             "allowed are weights that the hub can be reached for, a local folder or file, or "
             f"{BUILT_IN}; name one of them"
         ) from None
+    finally:
+        logging.disable(logging.NOTSET)
     return OpenClip(model.eval(), preprocess, tokenizer, name)
 
 
