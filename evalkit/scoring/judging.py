@@ -86,20 +86,17 @@ def _ask_pairs(judge_: PairJudge) -> Judge:
         for question in dict.fromkeys(unit.question for unit in units):
             asked = [place for place, unit in enumerate(units) if unit.question == question]
             prompts = [units[place].prompt for place in asked]
-            for order, (first, second) in enumerate([(a, b), (b, a)]):
+            for order, (left, right) in enumerate([(a, b), (b, a)]):
                 given = judge_.prefers_first(
-                    [first[place] for place in asked],
-                    [second[place] for place in asked],
+                    [left[place] for place in asked],
+                    [right[place] for place in asked],
                     prompts,
                     question,
                 )
                 columns[order, asked] = _column(given, asked, judge_)
-        columns[1] = 1 - columns[1]
-        return {
-            "a_when_first": columns[0],
-            "a_when_second": columns[1],
-            "score": columns.mean(axis=0),
-        }
+        first, second = columns[0], 1 - columns[1]
+        with np.errstate(invalid="ignore"):  # infinite ones are refused by name later
+            return {"a_when_first": first, "a_when_second": second, "score": (first + second) / 2}
 
     return judge
 
