@@ -77,6 +77,26 @@ def longer(prompt: str) -> list[int]:
     return open_clip.SimpleTokenizer()([prompt], context_length=78)[0].tolist()
 
 
+def test_linear_layers_by_onednn_change_the_last_digits_only(checkpoint: Path) -> None:
+    from safetensors.torch import load_file
+
+    from evalkit.metrics.loading.onednn import use_onednn
+
+    model = open_clip.CLIP(**CONFIG).eval()
+    model.load_state_dict(load_file(checkpoint / CLIP_FILE))
+    pixels = torch.randn(5, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    tokens = open_clip.tokenize([*PROMPTS.values()])
+    with torch.inference_mode():
+        plain = model.encode_image(pixels), model.encode_text(tokens)
+        use_onednn(model)
+        fast = model.encode_image(pixels), model.encode_text(tokens)
+    for one, other in zip(plain, fast, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    if torch.backends.mkldnn.is_available():
+        blocks = [*model.transformer.resblocks, *model.visual.transformer.resblocks]
+        assert not [b for b in blocks for m in b.modules() if isinstance(m, torch.nn.Linear)]
+
+
 @pytest.fixture
 def mini(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The miniature's architecture, known to open_clip under a name."""

@@ -151,13 +151,14 @@ def _create(
 ) -> OpenClip:
     import torch
 
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     logging.disable()  # of the hub's retries: the error tells what came of them
     try:
         model, preprocess = open_clip.create_model_from_pretrained(
             source,
             pretrained,
             precision="fp32",
-            device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=device,
             force_quick_gelu=quick_gelu,
         )
         tokenizer = open_clip.get_tokenizer(source)
@@ -169,7 +170,12 @@ def _create(
         ) from None
     finally:
         logging.disable(logging.NOTSET)
-    return OpenClip(model.eval(), preprocess, tokenizer, name)
+    model.eval()
+    if device == "cpu":
+        from evalkit.metrics.loading.onednn import use_onednn
+
+        use_onednn(model)
+    return OpenClip(model, preprocess, tokenizer, name)
 
 
 def _hash(files: list[Path]) -> str:
