@@ -38,13 +38,19 @@ class Run:
     @cached_property
     def metric(self) -> Any:
         """The metric, loaded in this process."""
-        return self.job.load()
+        metric = self.job.load()
+        # Else scores would be kept as those of other weights.
+        assert self._name in (None, metric.weights), f"{self._name} is named, not {metric.weights}"
+        return metric
 
-    @cached_property
+    @property
     def weights(self) -> str:
         """The name of the weights; where the metric can tell it, without loading them."""
-        name = identify_metric(self.job.metric, self.job.weights, self.job.study)
-        return self.metric.weights if name is None else name
+        return self.metric.weights if self._name is None else self._name
+
+    @cached_property
+    def _name(self) -> str | None:
+        return identify_metric(self.job.metric, self.job.weights, self.job.study)
 
     def kept(self, what: str) -> Kept:
         """What is kept of this metric with these weights: `what` is scores, images, texts, ..."""
