@@ -123,6 +123,11 @@ class StudyFolder:
         return self.root / "spreads"
 
     @property
+    def cache(self) -> Path:
+        """Folder of what metrics gave, by content; may be deleted, and is then computed again."""
+        return self.root / "cache"
+
+    @property
     def analysis(self) -> Path:
         """Folder of the result tables."""
         return self.root / "analysis"

@@ -1,6 +1,7 @@
 """Metrics against direct computations on miniature checkpoints of the real classes."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ from PIL import Image
 from evalkit import metrics, tables
 from evalkit.errors import EvalkitError, ModelError, StudyError
 from evalkit.metrics import clip_score, registry
+from evalkit.metrics.loading import open_clip_weights
 from evalkit.models import resolve
-from evalkit.scoring.run import score
+from evalkit.scoring import score
 from evalkit.study_folder import StudyFolder
 
 torch = pytest.importorskip("torch")
@@ -60,7 +62,11 @@ def write_checkpoint(folder: Path, config: dict) -> None:
     save_file({key: value.contiguous() for key, value in state.items()}, folder / CLIP_FILE)
     preprocess = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25], "interpolation": "bilinear"}
     content = {"model_cfg": config, "preprocess_cfg": preprocess}
-    (folder / clip_score.CONFIG_NAME).write_text(json.dumps(content))
+    (folder / open_clip_weights.CONFIG_NAME).write_text(json.dumps(content))
+
+
+def loaded(weights: str) -> clip_score.ClipScorer:
+    return clip_score.ClipScorer(open_clip_weights.load(weights))
 
 
 @pytest.fixture
@@ -144,10 +150,10 @@ def test_only_the_long_prompt_is_marked_truncated(folder: StudyFolder, checkpoin
 def test_truncation_begins_past_75_words_and_keeps_the_end_token(
     checkpoint: Path, words: int, truncated: bool
 ) -> None:
-    scorer = clip_score._load_folder(checkpoint, None, open_clip)
+    scorer = loaded(str(checkpoint))
     prompt = " ".join(["star"] * words)
     assert scorer.is_truncated(prompt) is truncated
-    tokens = scorer._tokenizer([prompt])[0]
+    tokens = scorer._clip.tokenizer([prompt])[0]
     assert tokens.tolist().count(49407) == 1
     assert tokens.argmax().item() == min(words + 1, 76)  # where the text encoder reads the prompt
 
@@ -156,10 +162,10 @@ def test_truncation_is_seen_with_a_tokenizer_of_the_checkpoint(tmp_path: Path) -
     write_tokenizer(tmp_path)
     text = {**CONFIG["text_cfg"], "vocab_size": 8, "context_length": 6, "hf_tokenizer_name": "own"}
     write_checkpoint(tmp_path, CONFIG | {"text_cfg": text})
-    scorer = clip_score._load_folder(tmp_path, None, open_clip)
+    scorer = loaded(str(tmp_path))
     assert not scorer.is_truncated("red star red star")
     assert scorer.is_truncated("red star red star red")
-    assert scorer._tokenizer(["red star red star red"])[0].tolist() == [0, 3, 4, 3, 4, 1]
+    assert scorer._clip.tokenizer(["red star red star red"])[0].tolist() == [0, 3, 4, 3, 4, 1]
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -182,6 +188,7 @@ def test_each_prompt_is_encoded_once_and_batches_do_not_change_scores(
     folder: StudyFolder, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_one = score(folder, weights=str(checkpoint))
+    shutil.rmtree(folder.cache)
     encoded: list[int] = []
     plain = open_clip.CLIP.encode_text
 
@@ -200,9 +207,9 @@ def test_each_prompt_is_encoded_once_and_batches_do_not_change_scores(
 
 def test_scores_are_not_clipped_at_zero(folder: StudyFolder, checkpoint: Path) -> None:
     scores = score(folder, weights=str(checkpoint))["score"]
-    opposite = clip_score._load_folder(checkpoint, None, open_clip)
+    opposite = loaded(str(checkpoint))
     with torch.no_grad():
-        opposite._model.text_projection.neg_()
+        opposite._clip.model.text_projection.neg_()
     images = folder.read_images().query("status == 'ok'")
     opened = [Image.open(folder.images / name).convert("RGB") for name in images["file_name"]]
     prepared = [opposite.prepare(image) for image in opened]
@@ -227,7 +234,7 @@ def test_weights_trained_with_quick_gelu_run_with_it(
         },
     )
     for tag, activation in [("openai", "QuickGELU"), ("laion", "GELU")]:
-        model = clip_score._load_named(f"mini-clip/{tag}", open_clip)._model
+        model = open_clip_weights.load(f"mini-clip/{tag}").model
         assert type(model.visual.transformer.resblocks[0].mlp.gelu).__name__ == activation
 
 
@@ -246,16 +253,17 @@ def test_other_weights_stay_in_the_table_and_the_same_are_replaced(
 def test_a_score_that_is_not_finite_names_the_image(
     folder: StudyFolder, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = clip_score.ClipScorer.score
+    plain = clip_score.ClipScorer.encode_images
 
-    def broken(self: clip_score.ClipScorer, images: list, prompts: list[str]) -> list[float]:
-        self._model.visual.proj.data[:] = float("nan")
-        return plain(self, images, prompts)
+    def broken(self: clip_score.ClipScorer, images: list) -> np.ndarray:
+        self._clip.model.visual.proj.data[:] = float("nan")
+        return plain(self, images)
 
-    monkeypatch.setattr(clip_score.ClipScorer, "score", broken)
+    monkeypatch.setattr(clip_score.ClipScorer, "encode_images", broken)
     with pytest.raises(EvalkitError, match=r"scenes-base/p1\.png: its score is nan"):
         score(folder, weights=str(checkpoint))
     assert not (folder.scores / "clip_score.csv").exists()
+    assert not list(folder.cache.rglob("*.npz"))  # nor is anything of it kept
 
 
 def test_an_unreadable_image_is_named(folder: StudyFolder, checkpoint: Path) -> None:
@@ -289,7 +297,7 @@ def test_weights_that_cannot_be_loaded_get_one_sentence(
     wrong = tmp_path_factory.mktemp("wrong-shape")
     write_checkpoint(wrong, CONFIG)
     config = {"model_cfg": CONFIG | {"embed_dim": 24}, "preprocess_cfg": {}}
-    (wrong / clip_score.CONFIG_NAME).write_text(json.dumps(config))
+    (wrong / open_clip_weights.CONFIG_NAME).write_text(json.dumps(config))
     with pytest.raises(ModelError, match="could not be loaded") as caught:
         score(folder, weights=str(wrong))
     assert "\n" not in str(caught.value)
@@ -356,7 +364,7 @@ def drawn(folder: StudyFolder) -> StudyFolder:
     return folder
 
 
-shipped = Path(clip_score.checkpoint_path("built-in:scenes-clip")).parent
+shipped = Path(open_clip_weights.checkpoint_path("built-in:scenes-clip")).parent
 without_weights = pytest.mark.skipif(
     not (shipped / "scenes-clip").is_dir(), reason="the built-in weights are not trained yet"
 )

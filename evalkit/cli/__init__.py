@@ -5,8 +5,8 @@ from evalkit.cli.entry import main
 
 # Each adds its commands to the app; `evalkit --help` lists them in this order.
 from evalkit.cli import (  # isort: skip
-    study, images, plan, check, session, coordinator, simulate, store, results, screen, export,
-    verify, archive, doctor, demo,
+    study, images, plan, check, session, coordinator, simulate, store, score, results, screen,
+    export, verify, archive, doctor, demo,
 )  # fmt: skip
 
 # Libraries are imported inside the commands: `evalkit --help` must answer at once.
@@ -23,6 +23,7 @@ __all__ = [
     "main",
     "plan",
     "results",
+    "score",
     "screen",
     "session",
     "simulate",

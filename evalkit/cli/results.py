@@ -1,4 +1,4 @@
-"""Commands about results: score, analyze, report."""
+"""Commands about results: analyze, report."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,27 +10,6 @@ from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
     from evalkit.result_tables import Analysis
-
-
-@app.command(epilog="Example: evalkit score results/my-study")
-def score(
-    path: StudyPath,
-    metric: Annotated[str, typer.Option(help="clip_score, or scene_attributes.")] = "clip_score",
-    weights: Annotated[
-        str | None,
-        typer.Option(help="architecture/pretrained, a folder, or scenes-clip."),
-    ] = None,
-) -> None:
-    """Score every image by a metric."""
-    from evalkit.progress import progress_bar
-    from evalkit.scoring import score
-    from evalkit.study_folder import open_study
-    from evalkit.wording import score_lines
-
-    folder = open_study(path)
-    with progress_bar("images") as progress:
-        scores = score(folder, metric=metric, weights=weights, progress=progress)
-    print("\n".join(score_lines(scores)))
 
 
 Early = Annotated[

@@ -1,9 +1,6 @@
 """The Ray engine: workers on the GPUs (or CPUs) of a cluster, each with one loaded model."""
 
-import logging
 import os
-import re
-import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -11,6 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from evalkit.cluster import (
+    RayActorError,
+    RayError,
+    RayTaskError,
+    cluster,
+    placement,
+    ray,
+    reason,
+)
 from evalkit.errors import ModelError, StudyError
 from evalkit.files import is_file, part_name, remove, write_bytes
 from evalkit.generation.batches import Wanted
@@ -21,18 +27,11 @@ from evalkit.generation.worker import Worker
 from evalkit.models import ModelSpec
 from evalkit.study_folder import StudyFolder
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is loaded, which reads them
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
-
 _AHEAD = 2  # batches a worker has at once: one is rendered while the other is written
 _TRIES = 3  # workers that may die of one batch, or as they load one model
 _LOOK_AGAIN = 1.0  # seconds between two looks at who has started
 _SAY_AFTER = 30.0  # seconds of waiting for a place in the cluster
 _GIVE_UP_AFTER = 600.0  # seconds in which no worker at all has one
-_OBJECT_STORE = 80 * 2**20  # bytes; only prompts and records travel, images never
 
 
 @contextmanager
@@ -47,13 +46,13 @@ def ray_engine(folder: StudyFolder, options: Options) -> Iterator[Render]:
     Raises StudyError where the cluster cannot be reached or has not so many GPUs or cores, where
     it gives no place to a worker, or fails, and where a worker does not see the study's images.
     """
-    with _cluster(options.address):
+    with cluster("generate", options.address):
         crew = _Crew(folder, options)
         try:
             yield crew.render
         except RayError as error:
             raise StudyError(
-                f"generate: the Ray cluster failed ({type(error).__name__}: {_reason(error)}); "
+                f"generate: the Ray cluster failed ({type(error).__name__}: {reason(error)}); "
                 "what is made is kept; look at its machines (ray status), and run again"
             ) from error
         finally:
@@ -295,7 +294,7 @@ class _Shift:
             what = "while loading" if batch is None else f"on the batch of image {cause}"
             self.problem = ModelError(
                 f"models.{self._task.spec.name}: {_TRIES} workers died {what} "
-                f"({_reason(error)}); look for a machine that ran out of memory or was taken away, "
+                f"({reason(error)}); look for a machine that ran out of memory or was taken away, "
                 "lower --batch-size or --workers, and run again: what is made is kept"
             )
 
@@ -305,63 +304,5 @@ class _Shift:
         self.problem = self.problem or error
 
 
-@contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
-    """A connection to the cluster, or a cluster of this machine for as long as it is needed."""
-    if ray.is_initialized():  # by the caller, who also ends it
-        yield
-        return
-    address = address or os.environ.get("RAY_ADDRESS")
-    own = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE}
-    try:
-        _knock(address)
-        ray.init(
-            address or "local",
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            **({} if address else own),
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise StudyError(
-            f"generate: no Ray cluster can be used at {address or 'this machine'} "
-            f"({_reason(error)}); start one with: ray start --head, or correct --address or "
-            "RAY_ADDRESS"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str | None) -> None:
-    """OSError where nobody listens at `HOST:PORT`: Ray itself would try for minutes."""
-    found = re.fullmatch(r"(?:ray://)?(?P<host>[^/]+):(?P<port>\d+)", address or "")
-    if found is not None:
-        socket.create_connection((found["host"], int(found["port"])), timeout=10).close()
-
-
 def _placement(options: Options) -> tuple[int, dict[str, Any]]:
-    """How many workers, and what each needs of the cluster; StudyError where it has not that."""
-    if options.device not in (None, "cpu", "cuda"):
-        raise StudyError(
-            f"generate: --device {options.device} names one device, and --engine ray hands them "
-            "out; leave it out, or write cpu or cuda"
-        )
-    resources = ray.cluster_resources()
-    gpus, cores = int(resources.get("GPU", 0)), int(resources.get("CPU", 0))
-    on_gpus = options.device == "cuda" or (options.device is None and gpus > 0)
-    machines = sum(node["Alive"] for node in ray.nodes())
-    wanted = options.workers or (gpus if on_gpus else machines)
-    most, what = (gpus, "GPUs") if on_gpus else (cores, "cores")
-    if not 1 <= wanted <= most:
-        raise StudyError(
-            f"generate: {wanted} workers, and the Ray cluster has {most} {what}; a worker needs "
-            "one; lower --workers"
-        )
-    needs = {"num_gpus": 1, "num_cpus": 0} if on_gpus else {"num_cpus": 1}
-    return wanted, {"scheduling_strategy": "SPREAD", **needs}
-
-
-def _reason(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
+    return placement("generate", options.device, options.workers)

@@ -1,0 +1,1 @@
+"""How weights of metrics are named, found and loaded; no metric itself."""
