@@ -1,0 +1,1 @@
+"""How metrics find, read and check their weights; not a metric."""
