@@ -137,3 +137,8 @@ def test_both_versions_come_from_the_cache_of_the_hub(
     scorer = hps.load(weights, None)
     assert scorer.weights == f"xswu/HPSv2/{name}@{judge_miniatures.COMMIT}"
     assert hps.load(scorer.weights, None).weights == scorer.weights
+
+
+def test_an_unknown_version_names_the_known_ones() -> None:
+    with pytest.raises(ModelError, match=r'no file "v3"; allowed are v2, v2\.1, a local'):
+        hps.load("v3", None)

@@ -1,5 +1,6 @@
 """PickScore against the library called by hand, on a miniature CLIP of the real classes."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,20 @@ def test_truncation_begins_past_the_limit_and_keeps_the_end_token(
         )
 
 
+def test_the_positions_that_older_files_carry_are_left(made: tuple, tmp_path: Path) -> None:
+    """Files of 2023, PickScore v1 among them, hold the numbers of the positions as a tensor."""
+    from safetensors.torch import load_file, save_file
+
+    for file in made[0].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(made[0] / "model.safetensors")
+    tensors["text_model.embeddings.position_ids"] = torch.arange(24)[None]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    scorer = pick_score.load(str(tmp_path), None)
+    prepared = [scorer.prepare(image) for image in judge_miniatures.pictures(SIZES)]
+    assert scorer.score(prepared, PROMPTS) == pytest.approx(by_hand(made), abs=1e-4)
+
+
 def test_half_a_checkpoint_is_refused_rather_than_filled_at_random(
     tmp_path: Path,
 ) -> None:
@@ -115,7 +130,9 @@ def test_half_a_checkpoint_is_refused_rather_than_filled_at_random(
     tensors = load_file(file)
     del tensors["visual_projection.weight"]
     save_file(tensors, file, metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lack 1 tensors of a CLIP.*visual_projection\.weight"):
+    with pytest.raises(
+        ModelError, match=r"not fit the CLIP.*\(1 tensors.*visual_projection\.weight"
+    ):
         pick_score.load(str(tmp_path), None)
 
 
@@ -123,7 +140,7 @@ def test_half_a_checkpoint_is_refused_rather_than_filled_at_random(
     ("spoil", "sentence"),
     [
         (lambda folder: (folder / "model.safetensors").unlink(), "could not be loaded"),
-        (lambda folder: (folder / "config.json").unlink(), "could not be loaded"),
+        (lambda folder: (folder / "config.json").unlink(), "have no config.json"),
         (lambda folder: (folder / "preprocessor_config.json").unlink(), "could not be loaded"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"half"), "could not be loaded"),
     ],
@@ -147,20 +164,41 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_another_shape_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("size", "other", "first"),
+    [
+        ("projection_dim", 24, "text_projection.weight"),
+        ("num_hidden_layers", 1, "text_model.encoder.layers.1"),
+        ("num_hidden_layers", 3, "text_model.encoder.layers.2"),
+    ],
+)
+def test_a_config_of_another_shape_is_one_sentence(
+    tmp_path: Path, size: str, other: int, first: str
+) -> None:
     judge_miniatures.pick_score(tmp_path)
     config = tmp_path / "config.json"
-    config.write_text(config.read_text().replace('"projection_dim": 16', '"projection_dim": 24'))
-    with pytest.raises(ModelError, match="could not be loaded") as caught:
+    config.write_text(re.sub(rf'"{size}": \d+', f'"{size}": {other}', config.read_text()))
+    with pytest.raises(ModelError, match=f"not fit the CLIP.*the first is {first}") as caught:
         pick_score.load(str(tmp_path), None)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_as_the_processor_saves_it_is_read_alike(made: tuple, tmp_path: Path) -> None:
+    made[1].save_pretrained(tmp_path)
+    transformers.CLIPProcessor(
+        transformers.CLIPImageProcessorPil.from_pretrained(made[0]),
+        transformers.CLIPTokenizer.from_pretrained(made[0]),
+    ).save_pretrained(tmp_path)
+    scorer = pick_score.load(str(tmp_path), None)
+    prepared = [scorer.prepare(image) for image in judge_miniatures.pictures(SIZES)]
+    assert scorer.score(prepared, PROMPTS) == pytest.approx(by_hand(made), abs=1e-4)
 
 
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     judge_miniatures.pick_score(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     judge_miniatures.code(tmp_path / "pytorch_model.bin")
-    with pytest.raises(ModelError, match="could not be loaded") as caught:
+    with pytest.raises(ModelError, match="hold more than tensors, or are damaged") as caught:
         pick_score.load(str(tmp_path), None)
     assert "\n" not in str(caught.value)
 

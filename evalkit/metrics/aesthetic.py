@@ -46,12 +46,12 @@ def load(weights: str | None, study: Study) -> "AestheticScorer":
     if Path(weights).is_dir():
         place = locate_folder(weights, ())
         head = Place(_head_file(place.path), place.name)
-        source = (f"local-dir:{place.path}", None)
+        source, clip = (f"local-dir:{place.path}", None), place.name
     else:
         place = head = locate_file(weights)
-        source = (ARCHITECTURE, PRETRAINED)
+        source, clip = (ARCHITECTURE, PRETRAINED), f"{ARCHITECTURE}/{PRETRAINED}"
     tensors = read_tensors(head)
-    with loading(place.name):
+    with loading(clip):
         # open_clip leaves GELU in place for OpenAI's weights, which were trained with QuickGELU
         model, preprocess = open_clip.create_model_from_pretrained(
             *source, precision="fp32", force_quick_gelu=source[1] is not None

@@ -41,7 +41,7 @@ def load(weights: str | None, study: Study) -> "HpsScorer":
     """
     require_package("torchvision", "hps")
     open_clip = require_package("open_clip", "hps")
-    place = locate_file(VERSIONS.get(weights or WEIGHTS, weights or WEIGHTS))
+    place = locate_file(weights or WEIGHTS, VERSIONS)
     tensors = read_tensors(place)
     with loading(place.name):
         model = open_clip.create_model(ARCHITECTURE, precision="fp32")

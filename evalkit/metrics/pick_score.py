@@ -103,17 +103,31 @@ def _load_place(place: Place) -> PickScorer:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # of putting tensors in place; the bar of a download is another
+    if not (place.path / "config.json").is_file():  # without it the library takes its own sizes
+        raise ModelError(
+            f'score: the weights "{place.name}" have no config.json; a folder of them holds it '
+            "beside model.safetensors; complete it"
+        )
     with loading(place.name):
-        model, found = CLIPModel.from_pretrained(place.path, output_loading_info=True)
-        if found["missing_keys"]:
-            raise ModelError(
-                f'score: the weights "{place.name}" lack {len(found["missing_keys"])} tensors of a '
-                f"CLIP, the first is {min(found['missing_keys'])}; name whole ones"
-            )
+        model, found = CLIPModel.from_pretrained(
+            place.path, output_loading_info=True, ignore_mismatched_sizes=True
+        )
         pictures = CLIPImageProcessorPil.from_pretrained(place.path)
         tokenizer = AutoTokenizer.from_pretrained(place.path)
+    _require_whole(found, place.name)
     require_words(tokenizer, place.name)
     return PickScorer(ready(model), pictures, tokenizer, place.name)
+
+
+def _require_whole(found: dict[str, Any], name: str) -> None:
+    """ModelError where tensors of the checkpoint are not those of the model of its config."""
+    other = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    other |= {key for key in found["unexpected_keys"] if not key.endswith("position_ids")}
+    if other:
+        raise ModelError(
+            f'score: the weights "{name}" do not fit the CLIP of their config.json ({len(other)} '
+            f"tensors differ, the first is {min(other)}); fetch them again, or name others"
+        )
 
 
 def _unit(embeddings: Any) -> np.ndarray:

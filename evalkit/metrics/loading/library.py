@@ -1,6 +1,7 @@
 """Calls of the libraries that load weights: without their remarks, failing in one sentence."""
 
 import logging
+import pickle
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,15 @@ def loading(name: str) -> Iterator[None]:
             yield
     except ModelError:
         raise
-    except Exception as error:  # files, hub and library fail in many ways, each the user's to mend
+    except pickle.UnpicklingError:
         raise ModelError(
-            f'score: the weights "{name}" could not be loaded ({first_line(error)}); allowed are '
-            "weights of this metric that are here or that the hub can be reached for; name them"
+            f'score: the weights "{name}" hold more than tensors, or are damaged, and what else a '
+            "file says is not run; use a .safetensors file of these weights"
+        ) from None
+    except Exception as error:  # files and libraries fail in many ways, each the user's to mend
+        raise ModelError(
+            f'score: the weights "{name}" could not be loaded ({first_line(error)}); fetch them '
+            "again, or name others that were made for this metric"
         ) from None
 
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from evalkit.errors import ModelError, first_line
+from evalkit.errors import ModelError, listed
 from evalkit.metrics.loading.library import quiet
 
 TENSOR_FILES = (".safetensors", ".pt", ".pth", ".bin")
@@ -51,19 +52,21 @@ def locate_folder(weights: str, patterns: Sequence[str]) -> Place:
     return Place(folder, f"{repository}@{folder.name}")
 
 
-def locate_file(weights: str) -> Place:
+def locate_file(weights: str, known: Mapping[str, str] = MappingProxyType({})) -> Place:
     """A local file, or one of the hub: `owner/name/file` or `owner/name/file@revision`.
 
-    Named as folders are, see `locate_folder`. Raises ModelError where it is neither, and on a file
-    whose name is not that of tensors.
+    `known` are short names of files on the hub. Named as folders are, see `locate_folder`. Raises
+    ModelError where it is none of these, and on a file whose name is not that of tensors.
     """
+    weights = known.get(weights, weights)
     path = Path(weights)
     found = _HUB.fullmatch(weights)
     hub_file = None if path.exists() or found is None else found["file"]
     if hub_file is None and not path.is_file():
         raise ModelError(
-            f'score: no file "{weights}"; allowed are a local file of weights, or one on the hub '
-            "such as owner/name/model.safetensors; correct it"
+            f'score: no file "{weights}"; allowed are '
+            f"{listed([*known, 'a local file of weights'])}, or one on the hub such as "
+            "owner/name/model.safetensors; correct it"
         )
     if Path(hub_file or path).suffix not in TENSOR_FILES:
         raise ModelError(
@@ -93,7 +96,7 @@ def _fetching(weights: str) -> Iterator[None]:
     except Exception as error:  # every kind of network and hub failure, with one remedy
         raise ModelError(
             f'score: the weights "{weights}" are not on this machine and could not be had from the '
-            f"hub ({first_line(error)}); correct the name, connect to the hub, or name a local "
+            f"hub ({type(error).__name__}); correct the name, connect to the hub, or name a local "
             "copy of them"
         ) from None
 

@@ -1,6 +1,5 @@
 """Tensors of a file by name, never its code; and a model filled with them, every one in place."""
 
-import pickle
 from typing import Any
 
 from evalkit.errors import ModelError
@@ -18,13 +17,7 @@ def read_tensors(place: Place) -> dict[str, Any]:
     with loading(place.name):
         if place.path.suffix == ".safetensors":
             return safetensors.torch.load_file(place.path)
-        try:
-            found = torch.load(place.path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:
-            raise ModelError(
-                f'score: the weights "{place.name}" hold more than tensors, or are damaged, and '
-                "what else a file says is not run; use a .safetensors file of these weights"
-            ) from None
+        found = torch.load(place.path, map_location="cpu", weights_only=True)
     found = found.get(_WRAPPED, found) if isinstance(found, dict) else {}
     return {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
 
