@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import open_clip
+import pandas as pd
 import torch
 from PIL import Image
 from safetensors.torch import save_file
@@ -23,6 +24,8 @@ from transformers import (
     CLIPVisionConfig,
 )
 
+from evalkit import tables
+from evalkit.study_folder import StudyFolder
 from tests import miniatures
 
 CLIP = {  # open_clip's words for a CLIP
@@ -41,6 +44,26 @@ def pictures(sizes: list[tuple[int, int]], seed: int = 3) -> list[Image.Image]:
         Image.fromarray(patch).resize(size, Image.Resampling.BICUBIC)
         for patch, size in zip(patches, sizes, strict=True)
     ]
+
+
+def study(root: Path, prompts: list[str]) -> StudyFolder:
+    """A generated study of one model: an image of its own for each prompt (p0, p1, ...)."""
+    (root / "study.toml").write_text(
+        'name = "mini"\nseed = 1\n[prompts]\nsource = "scenes"\n[images]\nseeds = [0]\n'
+        "[models.scenes-base]\n[models.scenes-turbo]\n"
+        '[[questions]]\nid = "quality"\ntext = "Which image is better?"\nshow_prompt = false\n'
+    )
+    ids = [f"p{number}" for number in range(len(prompts))]
+    (root / "images").mkdir()
+    for one, image in zip(ids, pictures([(64, 48)] * len(prompts)), strict=True):
+        image.save(root / "images" / f"{one}.png")
+    texts = pd.DataFrame({"prompt_id": ids, "prompt": prompts, "category": "", "challenge": ""})
+    tables.write(texts, root / "prompts.csv", tables.PROMPTS)
+    images = pd.DataFrame({"image_id": ids, "prompt_id": ids, "model": "scenes-base", "seed": 0})
+    images["file_name"] = images["image_id"] + ".png"
+    images = images.assign(width=64, height=48, sha256="", seconds=0.1, status="ok")
+    tables.write(images, root / "images.csv", tables.IMAGES)
+    return StudyFolder(root)
 
 
 def pick_score(folder: Path) -> CLIPModel:

@@ -101,7 +101,7 @@ def test_a_head_alone_stands_on_openai_s_clip_with_its_own_activation(
     made: tuple, large: None
 ) -> None:
     scorer = aesthetic.load(str(made[0] / HEAD), None)
-    activation = scorer._model.visual.transformer.resblocks[0].mlp.gelu
+    activation = scorer._clip.model.visual.transformer.resblocks[0].mlp.gelu
     assert type(activation).__name__ == "QuickGELU"
     assert scorer.weights.startswith(f"{HEAD}@")
 

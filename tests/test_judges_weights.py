@@ -12,13 +12,11 @@ pytest.importorskip("transformers")
 
 from evalkit import tables  # noqa: E402
 from evalkit.errors import ModelError  # noqa: E402
-from evalkit.metrics import load_metric, metric_card  # noqa: E402
+from evalkit.metrics import identify_metric, load_metric, metric_card  # noqa: E402
 from evalkit.metrics.loading.places import Place, locate_file, locate_folder  # noqa: E402
 from evalkit.metrics.loading.tensors import fill, read_tensors  # noqa: E402
 from evalkit.scoring.run import score  # noqa: E402
-from evalkit.study_folder import StudyFolder  # noqa: E402
 from tests import judge_miniatures  # noqa: E402
-from tests.test_metrics import folder  # noqa: E402, F401
 
 JUDGES = ("aesthetic", "hps", "image_reward", "pick_score")
 
@@ -39,18 +37,28 @@ def weights(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("judge", JUDGES)
 def test_each_judge_scores_a_study_and_marks_what_it_cut(
-    folder: StudyFolder,  # noqa: F811
-    weights: dict,
-    judge: str,
+    weights: dict, tmp_path: Path, judge: str
 ) -> None:
-    score(folder, metric=judge, weights=str(weights[judge]))
-    written = tables.read(folder.scores / f"{judge}.csv", tables.SCORES)
-    assert len(written) == 5
+    long = "a red circle above a blue star " * 30
+    study = judge_miniatures.study(tmp_path, ["a red star", "a cat", long])
+    score(study, metric=judge, weights=str(weights[judge]))
+    written = tables.read(study.scores / f"{judge}.csv", tables.SCORES)
     assert set(written["weights"].str.partition("@")[0]) == {weights[judge].name}
     assert not written["weights"].str.contains("/").any()  # a name, not a place on this machine
-    cut = set() if judge == "aesthetic" else {"p3"}
-    assert set(written.loc[written["truncated"], "prompt_id"]) >= cut
-    assert written["score"].nunique() == 5
+    cut = [] if judge == "aesthetic" else ["p2"]
+    assert written.loc[written["truncated"], "image_id"].tolist() == cut
+    assert written["score"].nunique() == 3
+
+
+@pytest.mark.parametrize("judge", JUDGES)
+def test_weights_are_named_without_being_loaded_and_loaded_where_asked(
+    weights: dict, judge: str
+) -> None:
+    loaded = load_metric(judge, str(weights[judge]), None, device="cpu")
+    assert identify_metric(judge, str(weights[judge]), None) == loaded.weights
+    with pytest.raises(ModelError, match="cpux") as caught:
+        load_metric(judge, str(weights[judge]), None, device="cpux")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("judge", JUDGES)

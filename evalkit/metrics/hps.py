@@ -12,7 +12,7 @@ from PIL import Image
 
 from evalkit.metrics.loading.library import loading
 from evalkit.metrics.loading.packages import require_package
-from evalkit.metrics.loading.places import locate_file
+from evalkit.metrics.loading.places import Place, locate_file
 from evalkit.metrics.loading.tensors import device_of, fill, read_tensors, ready
 from evalkit.metrics.registry import Card
 from evalkit.study import Study
@@ -33,21 +33,27 @@ CARD = Card(
 )
 
 
-def load(weights: str | None, study: Study) -> "HpsScorer":
+def identify(weights: str | None, study: Study) -> str:
+    """The name of these weights in the scores; see `load`."""
+    return _locate(weights).name
+
+
+def load(weights: str | None, study: Study, device: str | None = None) -> "HpsScorer":
     """The scorer with these weights: `v2`, `v2.1`, or a file of a tuned ViT-H-14.
 
-    The file lies here or on the hub. Runs in float32, on the first CUDA device where there is one
-    (where the package takes half precision). Raises ModelError, one sentence.
+    The file lies here or on the hub. Runs in float32 (the package: in half precision on a GPU), on
+    the first CUDA device where no device is named and there is one. Raises ModelError, one
+    sentence.
     """
     require_package("torchvision", "hps")
     open_clip = require_package("open_clip", "hps")
-    place = locate_file(weights or WEIGHTS, VERSIONS)
+    place = _locate(weights)
     tensors = read_tensors(place)
     with loading(place.name):
         model = open_clip.create_model(ARCHITECTURE, precision="fp32")
         tokenizer = open_clip.get_tokenizer(ARCHITECTURE)
     fill(model, tensors, place.name)
-    return HpsScorer(ready(model), tokenizer, place.name)
+    return HpsScorer(ready(model, device), tokenizer, place.name)
 
 
 class HpsScorer:
@@ -108,3 +114,7 @@ class HpsScorer:
     def is_truncated(self, prompt: str) -> bool:
         """Whether the prompt has more tokens than the 75 read between beginning and end."""
         return len(self._tokenizer.encode(prompt)) > self._tokenizer.context_length - 2
+
+
+def _locate(weights: str | None) -> Place:
+    return locate_file(weights or WEIGHTS, VERSIONS)

@@ -37,23 +37,27 @@ _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
-def load(weights: str | None, study: Study) -> "ImageRewardScorer":
+def identify(weights: str | None, study: Study) -> str:
+    """The name of these weights in the scores; see `load`."""
+    return _locate(weights)[0].name
+
+
+def load(weights: str | None, study: Study, device: str | None = None) -> "ImageRewardScorer":
     """The scorer with these weights: a file, here or on the hub; or a folder with a tokenizer.
 
     A file is a checkpoint of ImageReward under its published names of tensors; its tokenizer is
-    fetched from bert-base-uncased. A folder holds one such file and the tokenizer's files. Runs in
-    float32, on the first CUDA device where there is one. Raises ModelError, one sentence.
+    that of bert-base-uncased, from the hub. A folder holds one such file and the tokenizer's files.
+    Runs in float32, on the first CUDA device where no device is named and there is one. Raises
+    ModelError, one sentence.
     """
     for package in ("torch", "torchvision", "transformers"):
         require_package(package, "image_reward")
-    weights = weights or WEIGHTS
-    if Path(weights).is_dir():
-        words = locate_folder(weights, ())
-        place = Place(_checkpoint(words.path), words.name)
-    else:
-        place = locate_file(weights)
-        words = locate_folder(TOKENIZER, _TOKENIZER_FILES)
-    return _load_place(place, words)
+    place, words = _locate(weights)
+    tensors = read_tensors(place)
+    vision, text = blip_encoders(tensors, place.name)
+    head = linear_head(part(tensors, "mlp."), text.config.hidden_size, place.name)
+    models = [ready(model, device) for model in (vision, text, head)]
+    return ImageRewardScorer(*models, _load_tokenizer(words), place.name)
 
 
 class ImageRewardScorer:
@@ -107,16 +111,22 @@ class ImageRewardScorer:
         return len(self._tokenizer(prompt, verbose=False)["input_ids"]) > TOKENS
 
 
-def _load_place(place: Place, words: Place) -> ImageRewardScorer:
+def _locate(weights: str | None) -> tuple[Place, Place]:
+    """Where the checkpoint lies, and where its tokenizer does."""
+    weights = weights or WEIGHTS
+    if Path(weights).is_dir():
+        words = locate_folder(weights, ())
+        return Place(_checkpoint(words.path), words.name), words
+    return locate_file(weights), locate_folder(TOKENIZER, _TOKENIZER_FILES)
+
+
+def _load_tokenizer(words: Place) -> Any:
     from transformers import BertTokenizer
 
-    tensors = read_tensors(place)
-    vision, text = blip_encoders(tensors, place.name)
-    head = linear_head(part(tensors, "mlp."), text.config.hidden_size, place.name)
     with loading(words.name):
         tokenizer = BertTokenizer.from_pretrained(words.path)
     require_words(tokenizer, words.name)
-    return ImageRewardScorer(ready(vision), ready(text), ready(head), tokenizer, place.name)
+    return tokenizer
 
 
 def _checkpoint(folder: Path) -> Path:

@@ -31,16 +31,21 @@ CARD = Card(
 _FILES = ("*.json", "*.txt", "*.safetensors")
 
 
-def load(weights: str | None, study: Study) -> "PickScorer":
+def identify(weights: str | None, study: Study) -> str:
+    """The name of these weights in the scores; see `load`."""
+    return _locate(weights).name
+
+
+def load(weights: str | None, study: Study, device: str | None = None) -> "PickScorer":
     """The scorer with these weights: a repository of the hub, or a local folder in its layout.
 
     The folder holds a CLIP of transformers with its processor: config.json, model.safetensors (or
     pytorch_model.bin), preprocessor_config.json and the tokenizer's files. Runs in float32, on the
-    first CUDA device where there is one. Raises ModelError, one sentence.
+    first CUDA device where no device is named and there is one. Raises ModelError, one sentence.
     """
     require_package("torch", "pick_score")
     require_package("transformers", "pick_score")
-    return _load_place(locate_folder(weights or WEIGHTS, _FILES))
+    return _load_place(_locate(weights), device)
 
 
 class PickScorer:
@@ -98,7 +103,11 @@ class PickScorer:
         return len(self._tokenizer(prompt, verbose=False)["input_ids"]) > self._limit
 
 
-def _load_place(place: Place) -> PickScorer:
+def _locate(weights: str | None) -> Place:
+    return locate_folder(weights or WEIGHTS, _FILES)
+
+
+def _load_place(place: Place, device: str | None) -> PickScorer:
     from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
     from transformers.utils.logging import disable_progress_bar
 
@@ -116,7 +125,7 @@ def _load_place(place: Place) -> PickScorer:
         tokenizer = AutoTokenizer.from_pretrained(place.path)
     _require_whole(found, place.name)
     require_words(tokenizer, place.name)
-    return PickScorer(ready(model), pictures, tokenizer, place.name)
+    return PickScorer(ready(model, device), pictures, tokenizer, place.name)
 
 
 def _require_whole(found: dict[str, Any], name: str) -> None:

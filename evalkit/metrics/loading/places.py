@@ -10,9 +10,10 @@ from types import MappingProxyType
 
 from evalkit.errors import ModelError, listed
 from evalkit.metrics.loading.library import quiet
+from evalkit.metrics.loading.packages import require_package
 
 TENSOR_FILES = (".safetensors", ".pt", ".pth", ".bin")
-_SETTINGS = (".json", ".txt")
+_SETTINGS = (".jinja", ".json", ".txt")
 _HUB = re.compile(
     r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(/(?P<file>[^@]+))?(@(?P<revision>[^@]+))?"
 )
@@ -42,12 +43,11 @@ def locate_folder(weights: str, patterns: Sequence[str]) -> Place:
             f'score: no folder "{weights}"; allowed are a local folder of weights, or a name on '
             "the hub such as owner/name; correct it"
         )
-    from huggingface_hub import snapshot_download
-
+    hub = require_package("huggingface_hub", f'"{weights}"')
     repository, revision = found["repository"], found["revision"]
     with _fetching(weights):
         folder = Path(
-            snapshot_download(repository, revision=revision, allow_patterns=list(patterns))
+            hub.snapshot_download(repository, revision=revision, allow_patterns=list(patterns))
         )
     return Place(folder, f"{repository}@{folder.name}")
 
@@ -79,10 +79,9 @@ def locate_file(weights: str, known: Mapping[str, str] = MappingProxyType({})) -
 
 
 def _fetch_file(weights: str, repository: str, file: str, revision: str | None) -> Place:
-    from huggingface_hub import hf_hub_download
-
+    hub = require_package("huggingface_hub", f'"{weights}"')
     with _fetching(weights):
-        path = Path(hf_hub_download(repository, file, revision=revision))
+        path = Path(hub.hf_hub_download(repository, file, revision=revision))
     commit = path.parents[file.count("/")].name
     return Place(path, f"{repository}/{file}@{commit}")
 

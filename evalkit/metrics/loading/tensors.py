@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, first_line
 from evalkit.metrics.loading.library import loading
 from evalkit.metrics.loading.places import Place
 
@@ -36,11 +36,21 @@ def fill(model: Any, tensors: dict[str, Any], name: str) -> None:
     model.load_state_dict(tensors)
 
 
-def ready(model: Any) -> Any:
-    """The model for use: float32, no dropout, on the first CUDA device where there is one."""
+def ready(model: Any, device: str | None = None) -> Any:
+    """The model for use: float32, no dropout, on `device` (None: the first CUDA device, if any).
+
+    Raises ModelError where the device is not there or has no room.
+    """
     import torch
 
-    return model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return model.float().eval().to(place)
+    except (AssertionError, RuntimeError) as error:  # without CUDA; without such a device; full
+        raise ModelError(
+            f'score: the device "{place}" cannot take the model ({first_line(error)}); allowed are '
+            "cpu, cuda and cuda:N that this machine has room on; name another"
+        ) from None
 
 
 def device_of(model: Any) -> Any:
