@@ -28,7 +28,7 @@ CARD = Card(
     kind="image",
     weights=WEIGHTS,
     licence="Apache-2.0",
-    range="-100 to 100, mostly 18 to 33",
+    range="-100 to 100, usually 20 to 33",
     source="Wu et al. 2023, Human Preference Score v2, arXiv:2306.09341",
 )
 

@@ -25,7 +25,7 @@ CARD = Card(
     kind="image",
     weights=WEIGHTS,
     licence="MIT (of its repository; the card of the weights names none)",
-    range="-100 to 100, mostly 17 to 24",
+    range="-100 to 100, usually 20 to 23",
     source="Kirstain et al. 2023, Pick-a-Pic, arXiv:2305.01569",
 )
 _FILES = ("*.json", "*.txt", "*.safetensors")
