@@ -6,6 +6,7 @@ open_clip's layout (its config beside a checkpoint), a checkpoint file as `ARCHI
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,12 +151,14 @@ def _create(
 ) -> OpenClip:
     import torch
 
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    logging.disable()  # of the hub's retries: the error tells what came of them
     try:
         model, preprocess = open_clip.create_model_from_pretrained(
             source,
             pretrained,
             precision="fp32",
-            device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+            device=device,
             force_quick_gelu=quick_gelu,
         )
         tokenizer = open_clip.get_tokenizer(source)
@@ -165,7 +168,14 @@ def _create(
             "allowed are weights that the hub can be reached for, a local folder or file, or "
             f"{BUILT_IN}; name one of them"
         ) from None
-    return OpenClip(model.eval(), preprocess, tokenizer, name)
+    finally:
+        logging.disable(logging.NOTSET)
+    model.eval()
+    if device == "cpu":
+        from evalkit.metrics.loading.onednn import use_onednn
+
+        use_onednn(model)
+    return OpenClip(model, preprocess, tokenizer, name)
 
 
 def _hash(files: list[Path]) -> str:
