@@ -1,1 +1,1 @@
-"""How weights of metrics are named, found and loaded; no metric itself."""
+"""How metrics name, find, read and check their weights; no metric itself."""
