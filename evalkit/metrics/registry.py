@@ -8,14 +8,20 @@ image  an `ImageMetric`, or a `DualEncoder`: a score per image -> scores/<metric
 pair   a `PairJudge`: which of two images of a prompt -> judgements/<metric>.csv
 set    a `SetMetric`: all images of a model against a reference folder -> sets/<metric>.csv
 spread a `SpreadMetric`: how different a prompt's images are across seeds -> spreads/<metric>.csv
+
+Two more things a module may offer. `load` may take `device`, such as `cpu` or `cuda:1` (None: the
+first CUDA device where there is one); without it, `--device` is refused. `identify(weights, study)`
+gives the name that the loaded metric would have in `weights`, and is quick: with it, a study whose
+scores are all known is scored without loading the metric.
 """
 
+import inspect
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -60,14 +66,15 @@ class ImageMetric(Protocol):
         """Whether the metric reads only the beginning of this prompt."""
 
 
+@runtime_checkable
 class DualEncoder(ImageMetric, Protocol):
     """An `ImageMetric` that compares an image's embedding with a text's; embeddings are kept."""
 
     def encode_images(self, prepared: Sequence[Any]) -> np.ndarray:
-        """Unit embeddings (n x d, float32)."""
+        """Embeddings of length 1 (n x d, float32)."""
 
     def encode_texts(self, prompts: Sequence[str]) -> np.ndarray:
-        """Unit embeddings (n x d, float32)."""
+        """Embeddings of length 1 (n x d, float32)."""
 
     def compare(self, images: np.ndarray, texts: np.ndarray) -> np.ndarray:
         """Scores (n) of image embeddings (n x d) with the text embeddings at the same place."""
@@ -77,7 +84,7 @@ class PairJudge(Protocol):
     """A judge that is shown two images at once, and so may prefer a place."""
 
     weights: str
-    batch_size: int
+    batch_size: int  # how many pairs a call may hold
 
     def prepare(self, image: Image.Image) -> Any:
         """One image, RGB and of its original pixels, as the model takes it; runs in a thread."""
@@ -85,11 +92,18 @@ class PairJudge(Protocol):
     def prefers_first(
         self, first: Sequence[Any], second: Sequence[Any], prompts: Sequence[str], question: str
     ) -> list[float]:
-        """Per pair, the probability (0 to 1) that the image shown first is called better."""
+        """Per pair, the probability (0 to 1) that the image shown first is called better.
+
+        `question` is the question's text as annotators read it.
+        """
 
 
 class SetMetric(Protocol):
-    """A distance of two sets of images."""
+    """A distance of two sets of images.
+
+    It may have `method`, a text: how distance and interval are made. Without it the source of its
+    card stands in the table.
+    """
 
     weights: str
     batch_size: int
@@ -101,7 +115,10 @@ class SetMetric(Protocol):
         """One row of features per image (n x d, float32)."""
 
     def distance(self, images: np.ndarray, reference: np.ndarray) -> tuple[float, float, float]:
-        """The distance of two tables of features and its 95% interval (NaN bounds for none)."""
+        """The distance of two tables of features and its 95% interval (NaN bounds for none).
+
+        ModelError where there are fewer images than it needs.
+        """
 
 
 class SpreadMetric(Protocol):
@@ -129,12 +146,27 @@ def metric_card(metric: str) -> Card:
     return _module(metric).CARD
 
 
-def load_metric(metric: str, weights: str | None, study: Study) -> Any:
+def identify_metric(metric: str, weights: str | None, study: Study) -> str | None:
+    """The `weights` that the loaded metric would have; None where only loading tells."""
+    module = _module(metric)
+    return module.identify(weights, study) if hasattr(module, "identify") else None
+
+
+def load_metric(metric: str, weights: str | None, study: Study, device: str | None = None) -> Any:
     """The metric with its weights, or with its default weights for this study where None.
 
-    Raises ModelError on an unknown metric, unknown weights or a missing package.
+    Raises ModelError on an unknown metric, unknown weights, a missing package, or a device that is
+    named to a metric which takes none.
     """
-    return _module(metric).load(weights, study)
+    load = _module(metric).load
+    if device is None:
+        return load(weights, study)
+    if "device" not in inspect.signature(load).parameters:
+        raise ModelError(
+            f"score: {metric} cannot be told its device ({device}); it takes the first CUDA device "
+            "where there is one, else the processor; leave --device out"
+        )
+    return load(weights, study, device=device)
 
 
 def _module(metric: str) -> Any:

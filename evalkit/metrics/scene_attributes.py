@@ -22,16 +22,22 @@ CARD = Card(
 )
 
 
-def load(weights: str | None, study: Study) -> "SceneAttributesScorer":
-    """The scorer; its only weights are `scenes-attributes`.
-
-    Raises ModelError on others, or without torch; scoring raises EvalkitError on a caption that
-    the scenes have no words for.
-    """
+def identify(weights: str | None, study: Study) -> str:
+    """`scenes-attributes`, its only weights; ModelError on others."""
     if weights not in (None, WEIGHTS):
         raise ModelError(
             f'score: unknown weights "{weights}" for scene_attributes; allowed is {WEIGHTS}'
         )
+    return WEIGHTS
+
+
+def load(weights: str | None, study: Study) -> "SceneAttributesScorer":
+    """The scorer; see `identify`.
+
+    Raises ModelError on other weights, or without torch; scoring raises EvalkitError on a caption
+    that the scenes have no words for.
+    """
+    identify(weights, study)
     if find_spec("torch") is None:
         raise ModelError(
             "score: scene_attributes needs the package torch, which is not installed; "
