@@ -11,7 +11,7 @@ from evalkit.errors import ModelError, first_line
 from evalkit.metrics.loading.library import quiet
 
 TENSOR_FILES = (".safetensors", ".pt", ".pth", ".bin")
-_SETTINGS = (".json", ".txt")
+_SETTINGS = (".jinja", ".json", ".txt")
 _HUB = re.compile(
     r"(?P<repository>[\w-][\w.-]*/[\w-][\w.-]*)(/(?P<file>[^@]+))?(@(?P<revision>[^@]+))?"
 )
