@@ -43,11 +43,11 @@ def fill(model: Any, tensors: dict[str, Any], name: str) -> None:
     model.load_state_dict(tensors)
 
 
-def ready(model: Any) -> Any:
-    """The model for use: float32, no dropout, on the first CUDA device where there is one."""
+def ready(model: Any, device: str | None = None) -> Any:
+    """The model for use: float32, no dropout, on `device` (None: the first CUDA device, if any)."""
     import torch
 
-    return model.float().eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.float().eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def device_of(model: Any) -> Any:
