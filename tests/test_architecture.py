@@ -70,6 +70,8 @@ ROOMS = {  # who may import an outside thing
     "diffusers": ("evalkit.pipelines", "evalkit.models.scenes"),
     "transformers": ("evalkit.pipelines", "evalkit.metrics", "evalkit.models.scenes"),
     "open_clip": ("evalkit.metrics", "evalkit.models.scenes"),
+    "cleanfid": ("evalkit.metrics",),
+    "lpips": ("evalkit.metrics",),
     "alembic": ("evalkit.store",),
     "duckdb": ("evalkit.vote_files", "evalkit.exports"),
     "playwright": ("evalkit.annotator_screen",),

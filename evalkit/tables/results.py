@@ -224,6 +224,17 @@ METRIC_AGREEMENT = Table(
     ),
     key=("question_id", "metric", "weights", "measure"),
 )
+JUDGE_BIAS = Table(
+    "judge bias",
+    (
+        *text("metric", "weights", "question_id"),
+        *number("first_share", "ci_low", "ci_high"),
+        *number("contradictions", "contradictions_low", "contradictions_high"),
+        *count("n", "n_pairs", "n_prompts"),
+        *text("method"),
+    ),
+    key=("metric", "weights", "question_id"),
+)
 METRIC_BINS = Table(
     "metric bins",
     (
