@@ -14,6 +14,8 @@ from evalkit.study_folder import StudyFolder
 _PROMPT_COLUMNS = ["prompt_id", "prompt", "category", "challenge", "input_sha256"]
 _IMAGE_COLUMNS = ["image_id", "prompt_id", "model", "seed", "sha256", "status"]
 
+_SHORT = 12  # hex digits of the hash that outputs are named with: 48 bits tell locks apart
+
 _PARTS = {  # key of the lock: what has changed, how it is undone
     "study_sha256": ("study.toml has", "undo the change in study.toml"),
     "prompts_sha256": (
@@ -31,6 +33,18 @@ def write_lock(folder: StudyFolder, now: str) -> None:
     """Write down the study, its prompts and its images as they are at `now`."""
     content = {**_state(folder), "evalkit": __version__, "locked_at": now}
     write_json(folder.lock_file, content)
+
+
+def lock_hash(folder: StudyFolder) -> str:
+    """What names a study as it was locked: 12 hex digits; "" where no lock is written yet.
+
+    The first of the SHA-256 of lock.json's content, whatever its layout in the file. StudyError
+    where the file cannot be read.
+    """
+    if not folder.lock_file.is_file():
+        return ""
+    content = json.dumps(_read(folder), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:_SHORT]
 
 
 def is_unchanged(folder: StudyFolder) -> bool:

@@ -1,5 +1,6 @@
 """The lock: what may not change once votes are given, and what a change is answered with."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from evalkit import __version__, tables
 from evalkit.collection import open_collection
 from evalkit.errors import StudyError
-from evalkit.lock import has_votes, is_unchanged, require_unchanged
+from evalkit.lock import has_votes, is_unchanged, lock_hash, require_unchanged
 from evalkit.study_folder import StudyFolder
 from tests.study_factory import NOW, admit, make_study
 
@@ -81,6 +82,19 @@ def test_the_lock_says_when_and_by_which_version(folder):
     lock = json.loads(folder.lock_file.read_text())
     assert (lock["evalkit"], lock["locked_at"]) == (__version__, NOW)
     assert all(len(lock[f"{part}_sha256"]) == 64 for part in ("study", "prompts", "images"))
+
+
+def test_the_hash_of_a_lock_follows_from_what_it_says(folder, tmp_path):
+    """Not from its layout; the witness is sha256sum over the same JSON without spaces."""
+    lock = json.loads(folder.lock_file.read_text())
+    text = json.dumps(lock, sort_keys=True, separators=(",", ":"))
+    assert lock_hash(folder) == hashlib.sha256(text.encode()).hexdigest()[:12]
+    before = lock_hash(folder)
+    folder.lock_file.write_text(json.dumps(dict(reversed(lock.items()))))
+    assert lock_hash(folder) == before
+    folder.lock_file.write_text(json.dumps({**lock, "locked_at": "2030-01-02"}))
+    assert lock_hash(folder) != before
+    assert lock_hash(make_study(tmp_path / "fresh")) == ""
 
 
 def test_without_a_lock_nothing_is_taken_for_unchanged(folder, tmp_path):
