@@ -304,7 +304,7 @@ def test_an_early_look_is_refused_or_said_everywhere(study: StudyFolder) -> None
     write_report(study, NOW, early=True)
     text = source(study)
     banner = "EARLY LOOK: 1,000 of 2,000 planned votes; intervals hold for the declared end only"
-    assert f'<aside class="banner" role="note"><strong>{banner}' in text
+    assert f'<aside class="banner" aria-label="Early look"><strong>{banner}' in text
     read = " ".join(" ".join(Page(text).texts).split())
     assert f"planned votes {banner}" in read
     assert f"early looks 1,000 of 2,000 at {NOW}" in read

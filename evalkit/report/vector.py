@@ -31,7 +31,9 @@ def svg(figure: Figure, name: str, description: str, links: Mapping[str, str] | 
     text = re.sub(r'(\bid="|<use xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
     for colour, variable in _COLOUR_NAMES.items():
         text = text.replace(colour, f"var(--{variable}, {colour})")
-    text = re.sub(r'<a xlink:href="(.*?)"', lambda found: _link(found[1], links or {}), text)
+    text = re.sub(
+        r'<a xlink:href="(.*?)" target="_blank"', lambda found: _link(found[1], links or {}), text
+    )
     role = "group" if links else "img"  # what is one image has no parts to go to
     return text.replace(
         "<svg ", f'<svg role="{role}" aria-label="{escape(description)}" ', 1
