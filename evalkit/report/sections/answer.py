@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 from evalkit.report.cells import (
     Row,
     Sheet,
@@ -19,6 +21,7 @@ from evalkit.study_sections import Question
 from evalkit.wording import (
     anytime_headline,
     anytime_sentence,
+    counted,
     exclusion_sentence,
     headline,
     is_before_the_end,
@@ -78,20 +81,21 @@ def not_shown(results: Results) -> list[str]:
         counts = statuses.value_counts().drop("ok", errors="ignore").sort_index()
         if len(counts):
             what = " and ".join(f"{n:,} {status}" for status, n in counts.items())
-            of = f"{len(statuses):,} image" + ("s" if len(statuses) != 1 else "")
+            of = counted(len(statuses), "image")
             sentences.append(f"{model}: {what} of {of}; no pair with them was shown.")
     return sentences
 
 
 def exclusion_sheet(results: Results) -> Sheet:
     """Every row of `tables.EXCLUSIONS`."""
-    return sheet(
-        "exclusions",
-        "Votes that do not count",
-        {"Rule": text("rule"), "limit": _limit, "annotators": tally("n_annotators"),
-         "main votes": tally("n_votes")},
-        results.exclusions, names=1, stamp=results.stamp,
-    )  # fmt: skip
+    cells = {
+        "Rule": text("rule"),
+        "limit": _limit,
+        "annotators": tally("n_annotators"),
+        "main votes": tally("n_votes"),
+    }
+    caption, frame = "Votes that do not count", results.exclusions
+    return sheet("exclusions", caption, cells, frame, names=1, stamp=results.stamp)
 
 
 def sensitivity_sheet(results: Results) -> Sheet:
@@ -119,4 +123,4 @@ def sensitivity_sheet(results: Results) -> Sheet:
 
 
 def _limit(row: Row) -> str:
-    return data(row["limit"], f"{row['limit']:g}") if row["limit"] == row["limit"] else ""
+    return data(row["limit"], f"{row['limit']:g}") if pd.notna(row["limit"]) else ""
