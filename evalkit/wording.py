@@ -145,7 +145,7 @@ def win_rate_sentence(row: dict[str, Any], unknown: Collection[str] = ()) -> str
     if rate < 0.5:
         first, second, won, lost = second, first, lost, won
         rate, low, high = 1 - rate, 1 - high, 1 - low
-    voters = f"{'simulated ' if row.get('vote_source') == tables.SIMULATED else ''}annotators"
+    voters = _voters(row)
     counts = _counts(row, won, lost, unknown)
     if isnan(low):
         return (
@@ -162,6 +162,108 @@ def win_rate_sentence(row: dict[str, Any], unknown: Collection[str] = ()) -> str
     )
 
 
+def headline(win_rates: pd.DataFrame, ratings: pd.DataFrame, counts: str) -> tuple[str, str]:
+    """The answer to one question in two sentences: who was preferred, and how sure that is.
+
+    Takes its rows of `tables.WIN_RATES` and `tables.RATINGS`, and `votes_counted`. With several
+    pairs it speaks of the best-rated model and the one rated second. What could not be shown, or
+    not be estimated, is said so.
+    """
+    question_id = win_rates["question_id"].iloc[0]
+    if len(win_rates) == 1:
+        row = win_rates.iloc[0].to_dict()
+        return _preference(row), f"This rests on {counts}."
+    rated = ratings.sort_values("rating", ascending=False, kind="stable")
+    if ratings.empty or ratings["rating"].isna().any():
+        reason = _reason(rated.iloc[-1].to_dict()) if len(rated) else "no ratings"
+        return (
+            f"On {question_id}, no model can be called the best: ratings were not estimated "
+            f"({reason}).",
+            f"The pairs below say what can be said; this rests on {counts}.",
+        )
+    best, second = rated["model"].iloc[:2]
+    pair = win_rates[
+        win_rates["model_a"].isin([best, second]) & win_rates["model_b"].isin([best, second])
+    ]
+    between = (
+        _preference(pair.iloc[0].to_dict(), best)
+        if len(pair)
+        else f"{best} and {second} were not compared with each other on {question_id}."
+    )
+    rank = f"{best} has the highest rating, {second} the next"
+    return f"{rank}: {between}", f"{_first(rated)}; {counts}."
+
+
+def anytime_headline(anytime: pd.DataFrame, counts: str) -> tuple[str, str]:
+    """The answer to one question before the planned end of a study that may be looked at any time.
+
+    Takes its rows of `tables.ANYTIME`, and `votes_counted`.
+    """
+    question_id, decided = anytime["question_id"].iloc[0], (anytime["decision"] == "decided").sum()
+    return (
+        f"On {question_id}, {decided} of {counted(len(anytime), 'pair')} "
+        f"{'is' if decided == 1 else 'are'} decided so far, by intervals that hold at every look.",
+        f"More is not to be said before the planned end; this rests on {counts}.",
+    )
+
+
+def votes_counted(comparisons: pd.DataFrame) -> str:
+    """`96 votes by 12 annotators on 24 prompts`."""
+    annotators, prompts = (comparisons[f"{noun}_id"].nunique() for noun in ("annotator", "prompt"))
+    return (
+        f"{counted(len(comparisons), 'vote')} by {counted(annotators, 'annotator')} on "
+        f"{counted(prompts, 'prompt')}"
+    )
+
+
+def _preference(row: dict[str, Any], first: str = "") -> str:
+    """One row of `tables.WIN_RATES` as the first sentence of an answer has it, without the counts.
+
+    `first` names the model to speak of where no preference is shown; else the one that won more.
+    """
+    a, b, rate = row["model_a"], row["model_b"], row["win_rate_a"]
+    low, high, question_id = row["ci_low"], row["ci_high"], row["question_id"]
+    if isnan(rate):
+        return f"{a} against {b} was not estimated on {question_id} ({_reason(row)})."
+    shown = low > 0.5 or high < 0.5
+    if rate < 0.5 if shown or not first else first == b:
+        a, b, rate, low, high = b, a, 1 - rate, 1 - high, 1 - low
+    if isnan(low):
+        return (
+            f"{a} was preferred to {b} on {question_id} in {_percent(rate)} of comparisons, and "
+            f"how sure that is was not estimated ({_reason(row)})."
+        )
+    share = f"{_percent(rate)} ({_percent(low)} to {_percent(high)}) of comparisons"
+    if not shown:
+        return (
+            f"no preference could be shown between them on {question_id}; {a} was preferred in "
+            f"{share}."
+            if first
+            else f"On {question_id}, no preference could be shown between {a} and {b}: {a} was "
+            f"preferred in {share}."
+        )
+    voters = _voters(row)
+    chance = _may_be_chance(row["p_holm"])
+    said = f"{voters} preferred {a} to {b} on {question_id} in {share}{chance}."
+    return said if first else said[0].upper() + said[1:]
+
+
+def _first(rated: pd.DataFrame) -> str:
+    """Which models may be first, by the ranks of `tables.RATINGS`, the highest rating on top."""
+    tied = rated.get("tied_for_first", pd.Series(pd.NA, rated.index))
+    if tied.isna().any():
+        return "How sure the order is was not estimated"
+    first = list(rated.loc[tied.astype(bool), "model"])
+    if len(first) == len(rated):
+        return "All models are tied for first: none could be shown to be better than another"
+    if len(first) == 1:
+        return f"{first[0]} alone is first: every other model was shown to be behind one"
+    return (
+        f"{', '.join(first[:-1])} and {first[-1]} are tied for first: none of them was shown to be "
+        "behind another"
+    )
+
+
 def _anytime_share(row: dict[str, Any]) -> str:
     """`win rate of x 62% (51% to 72%; 80 votes, 12 annotators)` in a row of `tables.ANYTIME`."""
     if isnan(row["win_rate_a"]):
@@ -171,6 +273,10 @@ def _anytime_share(row: dict[str, Any]) -> str:
     if isnan(row["ci_low"]):
         return f"{rate} ({counts}), {_reason(row)}"
     return f"{rate} ({_percent(row['ci_low'])} to {_percent(row['ci_high'])}; {counts})"
+
+
+def _voters(row: dict[str, Any]) -> str:
+    return f"{'simulated ' if row.get('vote_source') == tables.SIMULATED else ''}annotators"
 
 
 def _counts(row: dict[str, Any], won: int, lost: int, unknown: Collection[str]) -> str:

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -404,6 +405,27 @@ def test_slices_of_a_study(excluding):
     with pytest.raises(EvalkitError, match="--by: a study has no column chalenge.*challenge"):
         analyze_study(excluding, options=Options(by="chalenge"))
     analyze_study(excluding)
+
+
+def test_a_study_with_two_categories_has_its_win_rates_by_category(tmp_path):
+    folder = make_study(tmp_path / "study", trials_per_annotator=48)
+    prompts = folder.read_prompts()
+    halves = np.where(np.arange(len(prompts)) % 2, "Arts", "Animals")
+    tables.write(prompts.assign(category=halves), folder.prompts_file, tables.PROMPTS)
+    with closing(open_collection(folder, NOW)) as store:
+        utilities = {
+            (question.id, image_id): 0.0
+            for question in folder.study.questions
+            for image_id in folder.read_images()["image_id"]
+        }
+        simulate_sessions(folder, store, utilities, Population(), seed=1, now=NOW)
+    analysis = analyze_study(folder)
+    arts = win_rates(analysis["comparisons"].query("category == 'Arts'"))
+    found = analysis["win_rates_by_category"].query("value == 'Arts'")
+    assert found["n"].tolist() == arts["n"].tolist()
+    np.testing.assert_allclose(found["win_rate_a"], arts["win_rate_a"])
+    assert "win_rates_by_challenge" not in analysis.results  # all prompts have one challenge
+    assert (folder.analysis / "win_rates_by_category.csv").is_file()
 
 
 def test_a_study_whose_every_vote_is_set_aside_says_so(tmp_path):

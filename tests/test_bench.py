@@ -18,8 +18,8 @@ from evalkit.errors import ModelError, StudyError
 from evalkit.files import write_json
 from evalkit.models import resolve
 from evalkit.pipelines import OutOfMemoryError, Request, diffusion, random_weights, timing
-from evalkit.report.cells import speed_sheet
 from evalkit.report.figures import speed_figure
+from evalkit.report.sections.speed import speed_sheet
 from evalkit.result_tables.beside_votes import read_speeds
 from tests.miniatures import small, study_file
 from tests.test_random_weights import MINIATURE

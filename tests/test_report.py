@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -10,12 +11,13 @@ import pytest
 
 from evalkit import tables
 from evalkit.errors import StudyError
+from evalkit.lock import lock_hash
 from evalkit.report import write_report
 from evalkit.report.datasheet import flatten
 from evalkit.report.examples import thumbnail
 from evalkit.study_folder import StudyFolder
-from evalkit.wording import win_rate_sentence
-from tests.report_study import ATTACK, write_results, write_study
+from evalkit.wording import headline, votes_counted, win_rate_sentence
+from tests.report_study import ATTACK, write_metric_tables, write_results, write_study
 
 NOW = "2025-01-02T10:00:00Z"
 
@@ -64,18 +66,22 @@ class Page(HTMLParser):
         return [[value for cell in row for value in cell["values"]] for row in self.rows(table)]
 
 
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    folder = write_study(tmp_path_factory.mktemp("simulated"), simulated=True)
+def write_whole_study(root: Path, *, simulated: bool) -> StudyFolder:
+    """A study with every table that a report can show, and its report."""
+    folder = write_study(root, simulated=simulated, categories=("houses", "streets & squares"))
+    write_metric_tables(folder)
     write_report(folder, NOW)
     return folder
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    return write_whole_study(tmp_path_factory.mktemp("simulated"), simulated=True)
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
-    folder = write_study(tmp_path_factory.mktemp("real"), simulated=False)
-    write_report(folder, NOW)
-    return folder
+    return write_whole_study(tmp_path_factory.mktemp("real"), simulated=False)
 
 
 @pytest.fixture
@@ -93,8 +99,8 @@ def analysed(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFram
     frame = tables.read(folder.analysis / f"{name}.csv", table)
     if "question_id" not in frame.columns:
         return frame
-    asked = [frame[frame["question_id"] == question] for question in ("quality", "alignment")]
-    return pd.concat(asked)
+    order = ("quality", "alignment", tables.MEAN_OF_QUESTIONS)
+    return pd.concat([frame[frame["question_id"] == question] for question in order])
 
 
 # Numbers
@@ -134,6 +140,92 @@ def test_ratings_scores_and_speed_are_those_of_their_tables(real: StudyFolder) -
         assert page.values(table_id) == frame[columns].to_numpy(float).tolist()
 
 
+@pytest.mark.parametrize(
+    ("name", "table", "columns"),
+    [
+        (
+            "win_rates_by_category",
+            tables.WIN_RATES,
+            "win_rate_a ci_low ci_high wins_a wins_b ties both_bad n n_prompts p_holm",
+        ),
+        ("tie_rules", tables.TIE_RULES, "win_rate_a ci_low ci_high n p_holm"),
+        (
+            "sides",
+            tables.LEFT_SHARE,
+            "left_share ci_low ci_high n_left n_right ties both_bad p_value p_holm",
+        ),
+        ("elo", tables.ELO, "elo elo_low elo_high mean_field n orders"),
+        ("stability", tables.STABILITY, "rating largest_change n_refitted n_clusters"),
+        ("agreement", tables.AGREEMENT, "estimate ci_low ci_high n n_units n_annotators"),
+        (
+            "annotators",
+            tables.ANNOTATORS,
+            "n_votes median_ms left_share tie_share attention_passed attention_n agreement "
+            "outlier_distance",
+        ),
+        (
+            "metric_agreement",
+            tables.METRIC_AGREEMENT,
+            "estimate ci_low ci_high n n_prompts n_annotators",
+        ),
+        (
+            "metric_bins",
+            tables.METRIC_BINS,
+            "difference_low difference_high accuracy ci_low ci_high n n_prompts",
+        ),
+        (
+            "metric_differences",
+            tables.METRIC_DIFFERENCES,
+            "mean_difference ci_low ci_high p_value p_holm n n_prompts",
+        ),
+        ("disagreements", tables.DISAGREEMENTS, "place share_a expected_a n score_a score_b"),
+    ],
+)
+def test_every_other_table_has_the_numbers_of_its_file(
+    real: StudyFolder, name: str, table: tables.Table, columns: str
+) -> None:
+    frame = analysed(real, name, table)
+    numbers = frame[columns.split()].to_numpy(float)
+    known = [[value for value in row if value == value] for row in numbers]
+    assert len(known) > 0
+    assert Page(source(real)).values(f"table-{name.replace('_', '-')}") == known
+    copy = real.report / "tables" / f"{name}.csv"
+    assert copy.read_bytes() == (real.analysis / f"{name}.csv").read_bytes()
+
+
+def test_what_was_not_estimated_is_said_with_the_reason(real: StudyFolder) -> None:
+    rows = Page(source(real)).rows("table-metric-agreement")
+    assert [cell["text"] for cell in rows[1][3:6]] == [
+        "area under the curve",
+        "not estimated (no votes)",
+        "not estimated (no votes)",
+    ]
+
+
+def test_annotators_have_labels_and_no_ids(real: StudyFolder) -> None:
+    page = Page(source(real))
+    labels = [row[0]["text"] for row in page.rows("table-annotators")]
+    assert labels == [f"a0{n}" for n in range(1, 9)]
+    left_out = {
+        row[5]["text"] for row in page.rows("table-stability") if "annotator" in row[2]["text"]
+    }
+    assert left_out <= set(labels)
+    assert "person-" not in source(real)
+
+
+def test_models_that_may_be_first_are_tied_for_first(real: StudyFolder) -> None:
+    frame = analysed(real, "ratings", tables.RATINGS)
+    tied = frame["tied_for_first"].astype(bool)
+    n = tied.groupby(frame["question_id"]).transform("sum")
+    words = [
+        "" if not first else "first" if several == 1 else "tied for first"
+        for first, several in zip(tied, n, strict=True)
+    ]
+    shown = [row[6]["text"] for row in Page(source(real)).rows("table-ratings")]
+    assert shown == words
+    assert {"", "tied for first"} <= set(words)
+
+
 def test_every_result_table_lies_beside_the_page_unchanged(real: StudyFolder) -> None:
     for name in ("win_rates", "ratings", "comparisons", "scores", "speed"):
         copy = real.report / "tables" / f"{name}.csv"
@@ -164,8 +256,8 @@ def test_simulated_votes_are_said_on_every_figure_and_table(simulated: StudyFold
         in text
     )
     drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
-    captions = re.findall(r"<caption>.*?</caption>", text, flags=re.DOTALL)
-    assert (len(drawn), len(captions)) == (7, 4)
+    captions = re.findall(r"<caption.*?</caption>", text, flags=re.DOTALL)
+    assert (len(drawn), len(captions)) == (10, 15)
     assert all(tables.SIMULATED in part for part in [*drawn, *captions])
     assert "simulated annotators preferred" in text
     assert tables.SIMULATED in re.findall(r"<title>.*?</title>", text)[0]
@@ -212,12 +304,12 @@ def test_an_early_look_is_refused_or_said_everywhere(study: StudyFolder) -> None
     write_report(study, NOW, early=True)
     text = source(study)
     banner = "EARLY LOOK: 1,000 of 2,000 planned votes; intervals hold for the declared end only"
-    assert f'<aside class="banner" role="note"><strong>{banner}' in text
+    assert f'<aside class="banner" aria-label="Early look"><strong>{banner}' in text
     read = " ".join(" ".join(Page(text).texts).split())
     assert f"planned votes {banner}" in read
     assert f"early looks 1,000 of 2,000 at {NOW}" in read
     drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
-    assert sum("EARLY LOOK" in figure for figure in drawn) == 6  # not the scores
+    assert sum("EARLY LOOK" in figure for figure in drawn) == 7  # not the scores
 
 
 def test_an_analysis_that_does_not_say_what_was_planned_is_made_anew(study: StudyFolder) -> None:
@@ -236,9 +328,13 @@ def test_the_page_loads_nothing_and_its_links_exist(real: StudyFolder) -> None:
     assert all(str(uri).startswith("data:image/webp;base64,") for uri in loaded)
     assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base"}
     links = [str(named["href"]) for tag, named in page.tags if tag == "a"]
-    assert len(links) > 10
+    ids = {named.get("id") for _, named in page.tags}
+    assert len(links) > 30
     for link in links:
-        assert (real.report / link).is_file()
+        if link.startswith("#"):
+            assert link[1:] in ids or link.startswith("#pairs?")
+        else:
+            assert (real.report / link).is_file()
     assert all(ref.startswith("#") for ref in re.findall(r"url\((.*?)\)", source(real)))
     assert "@import" not in source(real)
 
@@ -296,7 +392,7 @@ def test_without_scores_the_page_says_how_to_get_them(study: StudyFolder) -> Non
 
 
 def test_one_annotator_gives_no_interval_and_no_zero(study: StudyFolder) -> None:
-    comparisons = analysed(study, "comparisons", tables.COMPARISONS).assign(annotator_id="a0")
+    comparisons = analysed(study, "comparisons", tables.COMPARISONS).assign(annotator_id="person-0")
     write_results(study, comparisons, study.read_images())
     write_report(study, NOW)
     rows = Page(source(study)).rows("table-win-rates")
@@ -314,7 +410,86 @@ def test_votes_that_name_no_pair_give_no_examples(study: StudyFolder) -> None:
     assert "do not say which images were shown" in source(study)
 
 
-# Sentences and examples
+# Sentences, sections and examples
+
+
+def test_the_answer_comes_in_two_sentences_per_question(real: StudyFolder) -> None:
+    votes, rated = (
+        analysed(real, name, table)
+        for name, table in [("win_rates", tables.WIN_RATES), ("ratings", tables.RATINGS)]
+    )
+    comparisons = analysed(real, "comparisons", tables.COMPARISONS)
+    said = re.findall(r'<p class="headline">(.*?)</p>', source(real))
+    expected = []
+    for question in ("quality", "alignment"):
+        of = [frame[frame["question_id"] == question] for frame in (votes, rated, comparisons)]
+        expected += headline(of[0], of[1], votes_counted(of[2]))
+    assert said == expected
+    assert said[1].endswith("216 votes by 8 annotators on 12 prompts.")
+
+
+def test_sections_stand_in_the_order_of_the_contents(real: StudyFolder) -> None:
+    page = Page(source(real))
+    sections = [f"#{named['id']}" for tag, named in page.tags if tag == "section"]
+    links = re.findall(r'<li><a href="(#.*?)">', source(real))
+    assert sections == links
+    assert sections == [
+        "#answer", "#win-rates", "#speed", "#ratings", "#slices", "#voters", "#scores",
+        "#examples", "#datasheet", "#files",
+    ]  # fmt: skip
+    headings = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
+    assert headings[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(headings))
+
+
+def test_each_bar_leads_to_the_pairs_behind_it(real: StudyFolder) -> None:
+    drawn = re.findall(r"<svg.*?</svg>", source(real), flags=re.DOTALL)
+    page = Page(next(figure for figure in drawn if "Win rates on quality" in figure))
+    links = [named for tag, named in page.tags if tag == "a"]
+    assert [(named["href"], named["aria-label"]) for named in links] == [
+        (f"#pairs?question=quality&a={a}&b={b}", f"Pairs of {a} and {b} on quality")
+        for a, b in [
+            ("scenes-base", "scenes-lcm"),
+            ("scenes-base", "scenes-turbo"),
+            ("scenes-lcm", "scenes-turbo"),
+        ]
+    ]
+    assert page.tags[0][1]["role"] == "group"  # an image would hide its links
+
+
+def test_the_lock_s_hash_stands_on_every_figure_and_printed_page(real: StudyFolder) -> None:
+    name, text = f"lock {lock_hash(real)}", source(real)
+    drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    assert len(drawn) == 10
+    assert all(name in figure for figure in drawn)
+    assert f'@bottom-left {{ content: "{name}"; }}' in text
+    assert name in text[text.index("<footer>") :]
+
+
+def test_many_pairs_are_folded_and_slices_show_those_of_the_best_model(tmp_path: Path) -> None:
+    models = {f"model-{n}-with-a-long-name": f"scenes-{kind}" for n, kind in enumerate(KINDS)}
+    folder = write_study(
+        tmp_path, simulated=False, n_prompts=4, models=models, categories=("one", "two")
+    )
+    write_report(folder, NOW)
+    text = source(folder)
+    assert text.count("<summary>All 10 pairs in words</summary>") == 2
+    best = analysed(folder, "ratings", tables.RATINGS).groupby("question_id")["rating"].idxmax()
+    rated = analysed(folder, "ratings", tables.RATINGS)
+    for index in best:
+        assert f"The pairs of {rated.loc[index, 'model']}, rated highest; all 10 are" in text
+
+
+KINDS = ("base", "lcm", "turbo", "base", "lcm")
+
+
+def test_a_study_of_two_models_has_one_pair_and_no_slices(tmp_path: Path) -> None:
+    models = {"x": "scenes-base", "y": "scenes-lcm"}
+    folder = write_study(tmp_path, simulated=False, n_prompts=6, models=models)
+    write_report(folder, NOW)
+    text = source(folder)
+    assert "Annotators preferred x to y on quality in" in text
+    assert "No slices: the prompts of this study have one category" in text
 
 
 def test_each_pair_has_its_sentence_and_only_shown_preferences_are_marked(

@@ -4,9 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalkit.report.cells import win_rate_sheet
-from evalkit.report.page import firmness
-from evalkit.wording import analysis_lines, rating_lines, win_rate_sentence
+from evalkit.report.firmness import firmness
+from evalkit.report.sections.win_rates import win_rate_sheet
+from evalkit.wording import (
+    analysis_lines,
+    anytime_headline,
+    headline,
+    rating_lines,
+    win_rate_sentence,
+)
 
 
 def win_rate_row(**changes: object) -> dict[str, object]:
@@ -98,6 +104,105 @@ def rating(model, elo, low, high, rank_low, rank_high, **changes):
         "method": "Bradley-Terry",
     }  # fmt: skip
     return row | changes
+
+
+def answer(ratings=(), **changes):
+    rows = [win_rate_row(**changes)]
+    if len(ratings) > 2:
+        rows.append(win_rate_row(model_a="x", model_b="z"))
+    return headline(pd.DataFrame(rows), pd.DataFrame(ratings), "96 votes")
+
+
+SHARE = "61% (54% to 67%) of comparisons"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, f"Annotators preferred x to y on quality in {SHARE}."),
+        (
+            {"vote_source": "SIMULATED VOTES", "p_holm": 0.08},
+            f"Simulated annotators preferred x to y on quality in {SHARE}; over all pairs this may "
+            "be chance (Holm p = 0.08).",
+        ),
+        (
+            {"win_rate_a": 0.39, "ci_low": 0.33, "ci_high": 0.46},
+            f"Annotators preferred y to x on quality in {SHARE}.",
+        ),
+        (
+            {"win_rate_a": 0.48, "ci_low": 0.41, "ci_high": 0.55},
+            "On quality, no preference could be shown between y and x: y was preferred in 52% (45% "
+            "to 59%) of comparisons.",
+        ),
+        (
+            {"ci_low": np.nan, "ci_high": np.nan},
+            "x was preferred to y on quality in 61% of comparisons, and how sure that is was not "
+            "estimated (no interval: one prompt).",
+        ),
+        (
+            {"win_rate_a": np.nan, "ci_low": np.nan, "ci_high": np.nan},
+            "x against y was not estimated on quality (no interval: one prompt).",
+        ),
+    ],
+)
+def test_the_answer_on_one_pair(changes, sentence):
+    assert answer(**changes) == (sentence, "This rests on 96 votes.")
+
+
+def rated(*tied, names="xyz"):
+    return [
+        rating(name, 1100 - 50 * place, 0, 0, 1, 3, tied_for_first=first)
+        for place, (name, first) in enumerate(zip(names, tied, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tied", "sentence"),
+    [
+        ((True, False, False), "x alone is first: every other model was shown to be behind one"),
+        (
+            (True, True, False),
+            "x and y are tied for first: none of them was shown to be behind another",
+        ),
+        (
+            (True, True, True),
+            "All models are tied for first: none could be shown to be better than another",
+        ),
+        ((pd.NA, pd.NA, pd.NA), "How sure the order is was not estimated"),
+    ],
+)
+def test_the_answer_on_many_models_is_about_the_best_two(tied, sentence):
+    first, second = answer(rated(*tied))
+    said = f"annotators preferred x to y on quality in {SHARE}."
+    assert first == f"x has the highest rating, y the next: {said}"
+    assert second == f"{sentence}; 96 votes."
+
+
+def test_the_best_rated_need_not_win_nor_meet_the_next():
+    lost, _ = answer(rated(True, True, True), win_rate_a=0.45, ci_low=0.38, ci_high=0.52)
+    assert lost.endswith(
+        "no preference could be shown between them on quality; x was preferred in 45% (38% to 52%) "
+        "of comparisons."
+    )
+    apart, _ = answer(rated(True, True, True, names="yzx"))
+    assert apart.endswith("y and z were not compared with each other on quality.")
+
+
+def test_without_ratings_no_model_is_called_the_best():
+    ratings = rated(pd.NA, pd.NA, pd.NA)
+    ratings[2] |= {"rating": np.nan, "method": "no finite rating: z never won; Bradley-Terry"}
+    assert answer(ratings) == (
+        "On quality, no model can be called the best: ratings were not estimated (no finite "
+        "rating: z never won).",
+        "The pairs below say what can be said; this rests on 96 votes.",
+    )
+
+
+def test_before_the_end_only_decided_pairs_are_counted():
+    anytime = pd.DataFrame({"question_id": "quality", "decision": ["decided", "go on", "go on"]})
+    assert anytime_headline(anytime, "96 votes")[0] == (
+        "On quality, 1 of 3 pairs is decided so far, by intervals that hold at every look."
+    )
 
 
 def test_ratings_stand_in_a_table_with_ranks_and_intervals():

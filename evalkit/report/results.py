@@ -1,21 +1,27 @@
 """Everything a report is made of, read from the study folder and checked; nothing is computed."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from evalkit import tables
 from evalkit.analysis.exclusions import counted
 from evalkit.early_looks import PlannedVotes, require_planned
 from evalkit.errors import StudyError
 from evalkit.files import read_bytes
-from evalkit.lock import lock_facts, require_unchanged
+from evalkit.lock import lock_facts, lock_hash, require_unchanged
+from evalkit.report.figures import mark
+from evalkit.report.section import Drawing
 from evalkit.study import Study
 from evalkit.study_folder import StudyFolder
+
+_SLICED = "win_rates_by_"  # files of win rates by a column are named after it
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ class Results:
     """The tables and files of one analysed study; files that may be absent are empty.
 
     `comparisons` are the votes that count; `exclusions` and `sensitivity` say what does not, and
-    what the results are with it.
+    what the results are with it. `win_rates_by` has the win rates by each column that the analysis
+    was sliced by, category and challenge first.
     """
 
     folder: StudyFolder
@@ -32,7 +39,18 @@ class Results:
     sensitivity: pd.DataFrame
     anytime: pd.DataFrame
     win_rates: pd.DataFrame
+    win_rates_by: dict[str, pd.DataFrame]
+    tie_rules: pd.DataFrame
+    sides: pd.DataFrame
     ratings: pd.DataFrame
+    stability: pd.DataFrame
+    elo: pd.DataFrame
+    agreement: pd.DataFrame
+    annotators: pd.DataFrame
+    metric_agreement: pd.DataFrame
+    metric_bins: pd.DataFrame
+    metric_differences: pd.DataFrame
+    disagreements: pd.DataFrame
     mean_scores: pd.DataFrame
     speed: pd.DataFrame
     prompts: pd.DataFrame
@@ -43,6 +61,7 @@ class Results:
     prompts_record: dict[str, Any]
     manifest: dict[str, Any]
     lock: dict[str, Any]
+    lock_hash: str
 
     @property
     def study(self) -> Study:
@@ -71,10 +90,48 @@ class Results:
         return _if_there(self.folder, name, table)
 
     @property
+    def stamp_anytime(self) -> str:
+        """What stands on tables of votes that hold at every look."""
+        return tables.SIMULATED if self.simulated else ""
+
+    @property
+    def named(self) -> str:
+        """What names the study as it was locked: `lock` and its short hash; empty without one."""
+        return f"lock {self.lock_hash}" if self.lock_hash else ""
+
+    @property
     def question_ids(self) -> list[str]:
         """The study's questions that have win rates, in the order of the study."""
         voted = set(self.win_rates["question_id"])
         return [question.id for question in self.study.questions if question.id in voted]
+
+    @property
+    def pairs_are_known(self) -> bool:
+        """Whether the comparisons say which images were shown."""
+        return "pair_id" in self.comparisons.columns
+
+    @cached_property
+    def annotator_labels(self) -> dict[str, str]:
+        """`a01`, `a02` and so on for each annotator_id, down the table of annotators."""
+        ids = self.annotators["annotator_id"]
+        digits = max(2, len(str(len(ids))))
+        return {name: f"a{number:0{digits}d}" for number, name in enumerate(ids, start=1)}
+
+    def asked(self, name: str, question_id: str) -> pd.DataFrame:
+        """The rows of a table that are of one question."""
+        frame = getattr(self, name)
+        return frame[frame["question_id"] == question_id]
+
+    def drawing(
+        self,
+        name: str,
+        caption: str,
+        figure: Figure,
+        described: str,
+        links: Mapping[str, str] | None = None,
+    ) -> Drawing:
+        """A figure of the page, marked with what names the study."""
+        return Drawing(name, caption, mark(figure, self.named), described, links or {})
 
 
 def read_results(folder: StudyFolder, early: bool = False) -> Results:
@@ -100,7 +157,18 @@ def read_results(folder: StudyFolder, early: bool = False) -> Results:
         sensitivity=_if_there(folder, "sensitivity", tables.SENSITIVITY),
         anytime=_if_there(folder, "anytime", tables.ANYTIME),
         win_rates=win_rates,
+        win_rates_by=_slices(folder),
+        tie_rules=_if_there(folder, "tie_rules", tables.TIE_RULES),
+        sides=_if_there(folder, "sides", tables.LEFT_SHARE),
         ratings=_by_question(folder, "ratings", tables.RATINGS),
+        stability=_if_there(folder, "stability", tables.STABILITY),
+        elo=_if_there(folder, "elo", tables.ELO),
+        agreement=_if_there(folder, "agreement", tables.AGREEMENT),
+        annotators=_if_there(folder, "annotators", tables.ANNOTATORS),
+        metric_agreement=_if_there(folder, "metric_agreement", tables.METRIC_AGREEMENT),
+        metric_bins=_if_there(folder, "metric_bins", tables.METRIC_BINS),
+        metric_differences=_if_there(folder, "metric_differences", tables.METRIC_DIFFERENCES),
+        disagreements=_if_there(folder, "disagreements", tables.DISAGREEMENTS),
         mean_scores=_analysed(folder, "scores", tables.MEAN_SCORES),
         speed=_analysed(folder, "speed", tables.SPEED),
         prompts=prompts,
@@ -111,6 +179,7 @@ def read_results(folder: StudyFolder, early: bool = False) -> Results:
         prompts_record=_json(folder.prompts_record),
         manifest=_json(folder.manifest_file),
         lock=lock_facts(folder),
+        lock_hash=lock_hash(folder),
     )
 
 
@@ -139,19 +208,35 @@ def _analysed(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFra
 
 def _if_there(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFrame:
     exists = (folder.analysis / f"{name}.csv").is_file()
-    return _analysed(folder, name, table) if exists else table.empty()
+    return _in_order(folder, _analysed(folder, name, table)) if exists else table.empty()
+
+
+def _slices(folder: StudyFolder) -> dict[str, pd.DataFrame]:
+    """The win rates by each column that there is a table of, by the column's name."""
+    found = sorted(path.stem for path in folder.analysis.glob(f"{_SLICED}*.csv"))
+    found.sort(key=lambda name: name.removeprefix(_SLICED) not in ("category", "challenge"))
+    return {
+        name.removeprefix(_SLICED): _by_question(folder, name, tables.WIN_RATES) for name in found
+    }
 
 
 def _by_question(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFrame:
     """The table, its questions in the order of the study."""
     frame = _analysed(folder, name, table)
-    place = {question.id: place for place, question in enumerate(folder.study.questions)}
-    unknown = set(frame["question_id"]) - set(place)
+    unknown = set(frame["question_id"]) - {question.id for question in folder.study.questions}
     if unknown:
         raise StudyError(
             f"{folder.analysis / name}.csv: question {min(unknown)} is not in study.toml; run: "
             f"evalkit analyze {folder.root}"
         )
+    return _in_order(folder, frame)
+
+
+def _in_order(folder: StudyFolder, frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows by question in the order of the study; those of no question of it come last."""
+    if "question_id" not in frame.columns:
+        return frame
+    place = {question.id: place for place, question in enumerate(folder.study.questions)}
     return frame.sort_values("question_id", key=lambda ids: ids.map(place), kind="stable")
 
 

@@ -46,13 +46,17 @@ _LEAST_ORDERS = 50
 
 
 def estimates(
-    comparisons: pd.DataFrame, options: Options, skipped: Collection[str] = ()
+    comparisons: pd.DataFrame,
+    options: Options,
+    slices: Collection[str] = (),
+    skipped: Collection[str] = (),
 ) -> dict[str, pd.DataFrame]:
     """The result tables of votes in memory, by name, each labelled where votes are simulated.
 
     `comparisons` may have a column excluded_by: all tables count only the rows where it is empty,
-    and `sensitivity` has every headline number with and without them. `skipped` may name the table
-    stability, which is not made then.
+    and `sensitivity` has every headline number with and without them. The win rates by each column
+    of `slices` stand in a table of their own. `skipped` may name the table stability, which is not
+    made then.
     """
     kept = checked(counted(comparisons).drop(columns="excluded_by", errors="ignore"))
     sure = {"interval": options.interval, "level": options.level, "seed": options.seed}
@@ -65,8 +69,7 @@ def estimates(
         "agreement": partial(agreement, level=options.level, seed=options.seed),
     }
     results = {name: estimate(kept) for name, estimate in headline.items()}
-    if options.by is not None:
-        results[SLICED + options.by] = rated(kept, by=options.by)
+    results |= {SLICED + column: rated(kept, by=column) for column in slices}
     if "stability" not in skipped:
         results["stability"] = stability(kept)
     results |= {

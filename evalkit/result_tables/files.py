@@ -56,14 +56,15 @@ def analyze_file(
 
 
 def _in_memory(path: Path, options: Options, format: str | None) -> Analysis:
-    file = read_vote_file(path, format, also=[options.by] if options.by else [])
+    slices = [options.by] if options.by else []
+    file = read_vote_file(path, format, also=slices)
     votes = file.comparisons
     _require_votes(path, len(main_only(votes)))
     missing = _of_known_ids(file.unknown)
     beside = {"exclusions": _exclusions(votes)}
     if "annotators" not in missing:
         beside["annotators"] = _annotators(votes)
-    results = estimates(votes, options, skipped=missing)
+    results = estimates(votes, options, slices, skipped=missing)
     results |= labelled(beside, tables.is_simulated(votes))
     told = {**_summary(path, format, options, file), "not_computed": missing}
     return Analysis(_unclustered(results, file.unknown), told)

@@ -10,10 +10,10 @@ from evalkit.analysis.ratings import TIES
 from evalkit.errors import EvalkitError, listed, nearest
 
 _SHARE_RULES = {"half": "half", "drop": "drop", "model": "half"}  # a share has no model of ties
-_SLICES = ("category", "challenge")  # what a vote's own columns tell of its prompt, not of itself
+OF_PROMPTS = ("category", "challenge")  # what a vote's own columns tell of its prompt
 _OF_A_VOTE = {
     column.name for table in (tables.COMPARISONS, tables.IMPORTED_VOTES) for column in table.columns
-} - {*_SLICES}
+} - {*OF_PROMPTS}
 _COLUMN = re.compile(r"[\w.-]{1,50}")  # it becomes part of a file's name
 
 
@@ -61,7 +61,7 @@ def _require_slices(by: str) -> None:
     if by in _OF_A_VOTE:
         raise EvalkitError(
             f"--by: {by} is part of a vote itself, and its values are no slices; allowed are "
-            f"{listed(_SLICES)} and any further column of a vote file; choose one"
+            f"{listed(OF_PROMPTS)} and any further column of a vote file; choose one"
         )
     if not _COLUMN.fullmatch(by):
         raise EvalkitError(

@@ -27,7 +27,7 @@ from evalkit.result_tables.against_metrics import against_metrics
 from evalkit.result_tables.beside_votes import read_scores, read_speeds
 from evalkit.result_tables.estimates import estimates, labelled
 from evalkit.result_tables.judged import judged_votes
-from evalkit.result_tables.options import Options
+from evalkit.result_tables.options import OF_PROMPTS, Options
 from evalkit.result_tables.writing import Analysis, require_folder, write_analysis
 from evalkit.store import Store
 from evalkit.study_folder import StudyFolder
@@ -44,8 +44,9 @@ def analyze_study(
     They go into `folder.analysis`, which the report is made from, or into another folder `out`.
     All of them are made before the first is written. The study's rules of exclusion are applied:
     the tables count the votes that no rule sets aside, `sensitivity` has the headline without them
-    too. `early_at` is the time of a look before the planned votes are there: the study's log keeps
-    it, and this and every later summary tells it. Under the stopping rule `anytime` every look is
+    too. Where the prompts have two categories or challenges, win rates by these are made as well.
+    `early_at` is the time of a look before the planned votes are there: the study's log keeps it,
+    and this and every later summary tells it. Under the stopping rule `anytime` every look is
     allowed, the table `anytime` is written, and the summary and banner say the rule. StudyError
     where votes are missing and it is None, before the first vote, where the rules leave none, where
     the study has changed since, or where images lack a score.
@@ -91,7 +92,8 @@ def _analysis(folder: StudyFolder, store: Store, options: Options) -> Analysis:
     }
     if folder.study.stopping.rule == ANYTIME:
         beside["anytime"] = anytime_table(comparisons, planned_prompts(folder), level=options.level)
-    results = {"comparisons": comparisons, **estimates(comparisons, options)}
+    slices = _slices(comparisons, options.by)
+    results = {"comparisons": comparisons, **estimates(comparisons, options, slices)}
     results |= labelled(beside, tables.is_simulated(comparisons))
     told = summary(comparisons, judged.attention, described(folder.study.exclusions))
     if folder.simulation_file.is_file():
@@ -107,6 +109,13 @@ def _require_votes(folder: StudyFolder, comparisons: pd.DataFrame) -> None:
             f"({described(folder.study.exclusions)}), which are fixed; collect votes of "
             "others, and see evalkit status for why"
         )
+
+
+def _slices(comparisons: pd.DataFrame, by: str | None) -> list[str]:
+    """The columns to analyse apart: those of prompts with two values or more, and that of --by."""
+    votes = main_only(comparisons)
+    told = [column for column in OF_PROMPTS if votes[column].fillna("").nunique() > 1]
+    return told if by is None or by in told else [*told, by]
 
 
 def _require_column(comparisons: pd.DataFrame, by: str | None) -> None:

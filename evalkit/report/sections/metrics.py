@@ -1,0 +1,183 @@
+"""Metrics: mean scores, paired differences, and how well each predicts the votes."""
+
+from markupsafe import Markup
+
+from evalkit.report.cells import (
+    Sheet,
+    decimals,
+    interval,
+    methods,
+    number,
+    p_value,
+    percent,
+    sheet,
+    tally,
+    text,
+)
+from evalkit.report.figures import score_figure
+from evalkit.report.results import Results
+from evalkit.report.section import Drawing, Part, Section
+
+_TWO = decimals(2)
+_ABSENT = Markup(
+    "No scores yet. Run <code>evalkit score STUDY</code>, then <code>evalkit analyze STUDY</code> "
+    "and <code>evalkit report STUDY</code>."
+)
+_MEASURES = {
+    "accuracy": "votes predicted",
+    "auc": "area under the curve",
+    "ceiling": "ceiling: other annotators",
+    "floor": "floor: names of models alone",
+    "rank_correlation": "rank correlation over models",
+}
+
+
+def metrics_section(results: Results) -> Section:
+    """A part for each table that there is; a line that names the command where there is none."""
+    parts = []
+    if not results.mean_scores.empty:
+        parts.append(_means_part(results))
+    if not results.metric_differences.empty:
+        words = (
+            "The same prompts and seeds, one model's score less the other's: prompts that are hard "
+            "for all models do not blur these, as they do the means."
+        )
+        parts.append(Part("Paired differences", [words], sheets=[_difference_sheet(results)]))
+    if not results.metric_agreement.empty:
+        parts.append(_against_people_part(results))
+    if not results.disagreements.empty:
+        words = (
+            "The pairs on which votes and metric differ most, the first of each question and "
+            "metric first: what a metric does not see is best seen there."
+        )
+        parts.append(
+            Part("Where people and metrics differ", [words], sheets=[_disagreement_sheet(results)])
+        )
+    return Section("scores", "Metrics", parts or [Part(absent=_ABSENT)])
+
+
+def _means_part(results: Results) -> Part:
+    words = "Computed from images and prompts, not from votes. Compare only under the same weights."
+    groups = results.mean_scores.groupby(["metric", "weights"], sort=True)
+    drawings = [
+        results.drawing(
+            f"scores-{number}",
+            f"{metric}, weights {weights}",
+            score_figure(means.sort_values("mean", ascending=False), results.stamp_beside),
+            f"Mean {metric} per model; the numbers are in the table of scores.",
+        )
+        for number, ((metric, weights), means) in enumerate(groups, start=1)
+    ]
+    return Part("Mean scores", [words], drawings, [_score_sheet(results)])
+
+
+def _against_people_part(results: Results) -> Part:
+    words = (
+        "How many decided votes a metric predicts. The ceiling is how well the other annotators "
+        "predict the same votes, the floor how well the names of the two models alone do: a metric "
+        "under the floor says nothing about single images that its mean does not say."
+    )
+    sheets = [_agreement_sheet(results)]
+    if not results.metric_bins.empty:
+        sheets.append(_bin_sheet(results))
+    return Part("Metrics against people", [words], _against_people_drawings(results), sheets)
+
+
+def _against_people_drawings(results: Results) -> list[Drawing]:
+    """The figures of metrics against people, by question and by metric."""
+    return []
+
+
+def _score_sheet(results: Results) -> Sheet:
+    """Every row of `tables.MEAN_SCORES`."""
+    cells = {
+        "Metric": text("metric"),
+        "Weights": text("weights"),
+        "Model": text("model"),
+        "Mean": number("mean", _TWO),
+        "95% interval": interval(_TWO),
+        "images": tally("n"),
+    }
+    return sheet(
+        "scores", "Metric scores", cells, results.mean_scores, names=3,
+        stamp=results.stamp_beside, notes=methods(results.mean_scores),
+    )  # fmt: skip
+
+
+def _difference_sheet(results: Results) -> Sheet:
+    """Every row of `tables.METRIC_DIFFERENCES`."""
+    cells = {
+        "Metric": text("metric"),
+        "Weights": text("weights"),
+        "A": text("model_a"),
+        "B": text("model_b"),
+        "A less B": number("mean_difference", decimals(3)),
+        "95% interval": interval(decimals(3)),
+        "p": lambda row: p_value(row["p_value"]),
+        "p (Holm)": lambda row: p_value(row["p_holm"]),
+        "pairs": tally("n"),
+        "prompts": tally("n_prompts"),
+    }
+    return sheet(
+        "metric-differences", "Differences of scores, paired", cells, results.metric_differences,
+        names=4, stamp=results.stamp_beside, notes=methods(results.metric_differences),
+    )  # fmt: skip
+
+
+def _agreement_sheet(results: Results) -> Sheet:
+    """Every row of `tables.METRIC_AGREEMENT`."""
+    cells = {
+        "Question": text("question_id"),
+        "Metric": text("metric"),
+        "Weights": text("weights"),
+        "Measure": lambda row: _MEASURES[row["measure"]],
+        "Estimate": number("estimate", decimals(3)),
+        "95% interval": interval(decimals(3)),
+        "n": tally("n"),
+        "prompts": tally("n_prompts"),
+        "annotators": tally("n_annotators"),
+    }
+    return sheet(
+        "metric-agreement", "Metrics against people", cells, results.metric_agreement, names=4,
+        stamp=results.stamp, notes=methods(results.metric_agreement),
+    )  # fmt: skip
+
+
+def _bin_sheet(results: Results) -> Sheet:
+    """Every row of `tables.METRIC_BINS`."""
+    cells = {
+        "Question": text("question_id"),
+        "Metric": text("metric"),
+        "Weights": text("weights"),
+        "Difference of scores": interval(decimals(3), "difference_low", "difference_high"),
+        "votes predicted": number("accuracy", percent),
+        "95% interval": interval(percent),
+        "n": tally("n"),
+        "prompts": tally("n_prompts"),
+    }
+    return sheet(
+        "metric-bins", "Votes predicted, by the difference of scores", cells, results.metric_bins,
+        names=3, stamp=results.stamp, notes=methods(results.metric_bins), aside=True,
+    )  # fmt: skip
+
+
+def _disagreement_sheet(results: Results) -> Sheet:
+    """Every row of `tables.DISAGREEMENTS`, the prompt in words."""
+    prompts = results.prompts.set_index("prompt_id")["prompt"]
+    cells = {
+        "Question": text("question_id"),
+        "Metric": text("metric"),
+        "Prompt": lambda row: prompts.get(row["prompt_id"], row["prompt_id"]),
+        "place": tally("place"),
+        "A": text("model_a"),
+        "B": text("model_b"),
+        "votes for A": lambda row: percent(row["share_a"]),
+        "as the metric has it": lambda row: percent(row["expected_a"]),
+        "n": tally("n"),
+        "score of A": lambda row: decimals(3)(row["score_a"]),
+        "score of B": lambda row: decimals(3)(row["score_b"]),
+    }
+    return sheet(
+        "disagreements", "Pairs on which people and metric differ", cells, results.disagreements,
+        names=3, stamp=results.stamp, aside=True,
+    )  # fmt: skip
