@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 from evalkit import tables
 from evalkit.files import write_text
 from evalkit.report import cells, examples, figures
+from evalkit.report.copies import SMALL_SIDE, Copies, Progress, make_copies
 from evalkit.report.datasheet import datasheet, simulation
+from evalkit.report.explorer import explore
 from evalkit.report.exports import write_figures, write_tables
 from evalkit.report.results import Results, read_results
 from evalkit.report.vector import svg
@@ -27,6 +29,7 @@ from evalkit.wording import (
 )
 
 _FOLDER = Path(__file__).parent
+_STYLES = ("page", "explorer")
 
 
 @dataclass(frozen=True)
@@ -52,15 +55,23 @@ class Answer:
     sentences: list[tuple[str, str]]
 
 
-def write_report(folder: StudyFolder, now: str, early: bool = False) -> Path:
-    """Write report/index.html, report/tables/*.csv and report/figures/*.pdf; gives the page's path.
+def write_report(
+    folder: StudyFolder,
+    now: str,
+    early: bool = False,
+    embed: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write report/index.html with tables, figures and pairs beside it; gives the page's path.
 
     Everything shown comes from the study's files; the same files and `now` give the same page.
+    `embed` puts small copies of all images into the page. `progress(done, total, label)` is called
+    per image that is copied (see `make_copies`).
     Raises StudyError, with the command to run first, where images, votes or analysis are missing,
     and where the analysis was an early look, unless `early`.
     """
     results = read_results(folder, early)
-    content = _content(results, now)
+    content = _content(results, now, make_copies(results, embed, progress))
     drawings = [drawing for group in content["drawings"].values() for drawing in group]
     write_figures(results, {drawing.name: drawing.figure for drawing in drawings})
     page = folder.report / "index.html"
@@ -69,7 +80,7 @@ def write_report(folder: StudyFolder, now: str, early: bool = False) -> Path:
 
 
 def render(content: dict[str, Any]) -> str:
-    """The page's HTML; all text is escaped but for the figures and the style sheet."""
+    """The page's HTML; all text is escaped but for figures, style sheets and script."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -77,11 +88,14 @@ def render(content: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup((_FOLDER / "page.css").read_text("utf-8"))
-    return environment.get_template("page.html").render(style=style, **content)
+    style = Markup("".join((_FOLDER / f"{name}.css").read_text("utf-8") for name in _STYLES))
+    script = Markup((_FOLDER / "explorer.js").read_text("utf-8"))
+    page = environment.get_template("page.html")
+    return page.render(style=style, explorer_script=script, **content)
 
 
-def _content(results: Results, now: str) -> dict[str, Any]:
+def _content(results: Results, now: str, copies: Copies) -> dict[str, Any]:
+    explorer = explore(results, copies)
     simulated = tables.SIMULATED if results.simulated else ""  # these hold at every look
     return {
         "results": results,
@@ -109,7 +123,9 @@ def _content(results: Results, now: str) -> dict[str, Any]:
             "scores": cells.score_sheet(results.mean_scores, results.stamp_beside),
             "speed": cells.speed_sheet(results.speed, results.stamp_beside),
         },
-        "examples": examples.choose_examples(results),
+        "explorer": explorer,
+        "small_side": SMALL_SIDE,
+        "examples": examples.choose_examples(explorer, copies),
         "examples_chosen": examples.CHOSEN,
         "datasheet": datasheet(results, now),
         "now": now,
