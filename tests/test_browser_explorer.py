@@ -108,6 +108,24 @@ def test_a_link_shows_its_view_and_goes_there(page: Page, folder: StudyFolder) -
     expect(form(page).get_by_label("Model")).to_have_value("")
 
 
+def test_a_link_goes_there_again_and_out_of_a_closer_look(page: Page, folder: StudyFolder) -> None:
+    page.goto(address(folder))
+    heading = page.get_by_role("heading", name="Every pair")
+    page.get_by_role("link", name="Among all pairs").first.click()
+    status(page, "1 of 72 pairs")
+    for _ in range(2):
+        page.get_by_role("heading", level=1).scroll_into_view_if_needed()
+        form(page).get_by_label("only upsets").focus()
+        page.get_by_role("link", name="Among all pairs").first.click()
+        expect(heading).to_be_focused()
+        expect(heading).to_be_in_viewport()
+    page.locator("#pairs-cards .pair a").first.click()
+    page.evaluate("location.hash = '#pairs?page=4'")
+    status(page, "page 4 of 6")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(heading).to_be_focused()
+
+
 def test_what_a_link_asks_for_and_is_not_there_is_said(page: Page, folder: StudyFolder) -> None:
     page.goto(address(folder, "#pairs?a=sdxl&sort=size&pair=none&page=0&colour=red&upset=1"))
     status(page, "The link asks for model “sdxl”".replace("model", "a"))
@@ -122,13 +140,13 @@ def test_the_address_follows_the_filters(page: Page, folder: StudyFolder) -> Non
     form(page).get_by_label("Model").select_option("scenes-base")
     form(page).get_by_label("Category").select_option("birds & <bees>")
     form(page).get_by_label("Prompt contains").fill("SCRIPT")
-    status(page, "12 of 72 pairs")
+    status(page, "16 of 72 pairs")
     chosen = page.url
     assert chosen.endswith("#pairs?a=scenes-base&category=birds+%26+%3Cbees%3E&search=SCRIPT")
     shown = page.locator("#pairs-cards").inner_html()
     page.goto("about:blank")
     page.goto(chosen)
-    status(page, "12 of 72 pairs")
+    status(page, "16 of 72 pairs")
     assert page.locator("#pairs-cards").inner_html() == shown
     page.get_by_role("button", name="Show all pairs").click()
     status(page, "All 72 pairs")

@@ -221,6 +221,7 @@
     event.preventDefault();
     looked = shown.indexOf(pair);
     enlarge();
+    dialog.returnValue = "";
     dialog.showModal();
     dialog.querySelector("[data-close]").focus();
   }
@@ -253,6 +254,7 @@
     step(by);
   });
   dialog.addEventListener("close", () => {
+    if (dialog.returnValue === "elsewhere") return; // a link went there
     turn(Math.floor(looked / PER_PAGE) + 1);
     cards.children[looked % PER_PAGE].querySelector(".pair a").focus();
   });
@@ -274,7 +276,7 @@
 
   function follow() {
     if (!/^#pairs(\?|$)/.test(location.hash)) return;
-    if (dialog.open) dialog.close();
+    if (dialog.open) dialog.close("elsewhere");
     show(readAddress());
     byId("heading").scrollIntoView({ behavior: "instant" });
     byId("heading").focus({ preventScroll: true });
@@ -293,6 +295,10 @@
     byId("status").focus({ preventScroll: true });
   });
   addEventListener("hashchange", follow);
+  addEventListener("click", (event) => {
+    const link = event.target.closest("a[href^='#pairs']");
+    if (link && link.getAttribute("href") === location.hash) follow(); // no hashchange comes
+  });
   form.hidden = false;
   form.reset();
   show();

@@ -22,6 +22,7 @@ from evalkit.report.results import Results
 N_PLAIN = 24  # pairs listed where scripts do not run
 Pair = dict[str, Any]
 Answer = dict[str, Any]
+Gaps = dict[str, dict[str, dict[str, Any]]]  # by pair, order and question
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,23 @@ def explore(results: Results, copies: Copies) -> Explorer:
     """
     pairs = _in_order(results)
     shown = {*pairs["image_a"], *pairs["image_b"]}
+    compared = {*pairs["model_a"], *pairs["model_b"]}
     orders, gaps = _gaps(results)
+    address = copies.data_uri if copies.embedded else copies.address
+    return Explorer(
+        questions=results.question_ids,
+        models=[name for name in results.study.model_names if name in compared],
+        prompts=_prompts(results.prompts),
+        pairs=_pairs(results, pairs, gaps),
+        orders=orders,
+        images={image_id: address(image_id) for image_id in copies.files if image_id in shown},
+        embedded=copies.embedded,
+    )
+
+
+def _pairs(results: Results, pairs: pd.DataFrame, gaps: Gaps) -> list[Pair]:
     answers, scores, judged = _answers(results), _scores(results), _judged(results)
-    records = [
+    return [
         {
             "id": pair.pair_id,
             "prompt": int(pair.place),
@@ -107,17 +122,6 @@ def explore(results: Results, copies: Copies) -> Explorer:
         }
         for pair in pairs.itertuples()
     ]
-    address = copies.data_uri if copies.embedded else copies.address
-    compared = {*pairs["model_a"], *pairs["model_b"]}
-    return Explorer(
-        questions=results.question_ids,
-        models=[name for name in results.study.model_names if name in compared],
-        prompts=_prompts(results.prompts),
-        pairs=records,
-        orders=orders,
-        images={image_id: address(image_id) for image_id in copies.files if image_id in shown},
-        embedded=copies.embedded,
-    )
 
 
 def _in_order(results: Results) -> pd.DataFrame:
@@ -180,12 +184,12 @@ def _judged(results: Results) -> dict[str, list[list[Any]]]:
     return judged
 
 
-def _gaps(results: Results) -> tuple[dict[str, str], dict[str, dict[str, dict[str, Any]]]]:
-    """The orders by disagreement of people and metrics, and by pair, order, question: the gap."""
+def _gaps(results: Results) -> tuple[dict[str, str], Gaps]:
+    """The orders by how far people and metrics differ, with their words, and the gaps."""
     table = read_disagreements(results.folder)
     labels = metric_labels(table)
     orders = {f"against/{'/'.join(key)}": label for key, label in labels.items()}
-    gaps: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+    gaps: Gaps = defaultdict(lambda: defaultdict(dict))
     for row in table.itertuples():
         gap = {"label": labels[row.metric, row.weights], "place": int(row.place)}
         gap |= {"share_a": _known(row.share_a), "expected_a": _known(row.expected_a)}
