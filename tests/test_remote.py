@@ -18,7 +18,7 @@ from evalkit.collection import open_collection
 from evalkit.errors import StudyError
 from evalkit.files import file_sha256, is_file, remove, write_bytes
 from evalkit.generation import describe_plan, generate, plan_images, survey
-from evalkit.report.examples import thumbnail
+from evalkit.report.copies import opened
 from evalkit.report.results import _json as read_manifest
 from evalkit.scoring import score
 from evalkit.study_folder import StudyFolder, open_study
@@ -198,7 +198,7 @@ def test_annotators_metrics_and_report_are_served_from_it(store, tmp_path):
     scores, expected = (score(one, weights="scenes-clip") for one in (folder, local))
     pd.testing.assert_frame_equal(scores, expected)
     name = folder.read_images()["file_name"][0]
-    assert thumbnail(folder.images / name) == thumbnail(local.images / name)
+    assert opened(folder.images / name) == opened(local.images / name)
     assert read_manifest(folder.manifest_file)["images"]["ok"] == 20
     store.rm(f"{BUCKET}/shown/{name}")
     with pytest.raises(StudyError, match="the image cannot be read"):

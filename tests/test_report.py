@@ -14,7 +14,6 @@ from evalkit.errors import StudyError
 from evalkit.lock import lock_hash
 from evalkit.report import write_report
 from evalkit.report.datasheet import flatten
-from evalkit.report.examples import thumbnail
 from evalkit.study_folder import StudyFolder
 from evalkit.wording import headline, votes_counted, win_rate_sentence
 from tests.report_study import ATTACK, write_metric_tables, write_results, write_study
@@ -323,11 +322,16 @@ def test_an_analysis_that_does_not_say_what_was_planned_is_made_anew(study: Stud
 
 def test_the_page_loads_nothing_and_its_links_exist(real: StudyFolder) -> None:
     page = Page(source(real))
-    loaded = [named["src"] for _, named in page.tags if "src" in named]
-    assert len(loaded) == 24
-    assert all(str(uri).startswith("data:image/webp;base64,") for uri in loaded)
-    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base"}
-    links = [str(named["href"]) for tag, named in page.tags if tag == "a"]
+    loaded = [str(named["src"]) for _, named in page.tags if "src" in named]
+    inside = [uri for uri in loaded if uri.startswith("data:image/webp;base64,")]
+    assert len(inside) == 6  # the example pairs
+    assert all((real.report / uri).is_file() for uri in loaded if uri not in inside)
+    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "object", "base"}
+    assert [named for tag, named in page.tags if tag == "script"] == [
+        {"type": "application/json", "id": "pairs-data"},
+        {},
+    ]
+    links = [str(named["href"]) for tag, named in page.tags if tag == "a" and "href" in named]
     ids = {named.get("id") for _, named in page.tags}
     assert len(links) > 30
     for link in links:
@@ -342,7 +346,7 @@ def test_the_page_loads_nothing_and_its_links_exist(real: StudyFolder) -> None:
 def test_text_of_the_study_is_never_markup(real: StudyFolder) -> None:
     text = source(real)
     page = Page(text)
-    assert "<script" not in text.lower()
+    assert text.lower().count("<script") == 2  # the pairs, and what shows them
     assert "<b>" not in text
     read = "".join(page.texts)
     assert "Which image looks better made & <b>cleaner</b>?" in read
@@ -410,7 +414,7 @@ def test_votes_that_name_no_pair_give_no_examples(study: StudyFolder) -> None:
     assert "do not say which images were shown" in source(study)
 
 
-# Sentences, sections and examples
+# Sentences and sections
 
 
 def test_the_answer_comes_in_two_sentences_per_question(real: StudyFolder) -> None:
@@ -435,7 +439,7 @@ def test_sections_stand_in_the_order_of_the_contents(real: StudyFolder) -> None:
     assert sections == links
     assert sections == [
         "#answer", "#win-rates", "#speed", "#ratings", "#slices", "#voters", "#scores",
-        "#examples", "#datasheet", "#files",
+        "#examples", "#pairs", "#files", "#datasheet", "#heds",
     ]  # fmt: skip
     headings = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
     assert headings[0] == 1
@@ -503,28 +507,6 @@ def test_each_pair_has_its_sentence_and_only_shown_preferences_are_marked(
     shown = ((frame["ci_low"] > 0.5) | (frame["ci_high"] < 0.5)).tolist()
     assert [mark != "open" for mark, _ in marks] == shown
     assert set(shown) == {True, False}
-
-
-def test_an_example_shows_the_two_images_of_its_pair_and_its_votes(real: StudyFolder) -> None:
-    text = source(real)
-    cards = re.findall(r'<article class="example">.*?</article>', text, flags=re.DOTALL)
-    assert len(cards) == 12
-    prompts = real.read_prompts().set_index("prompt")["prompt_id"]
-    comparisons = analysed(real, "comparisons", tables.COMPARISONS)
-    for card in cards:
-        page = Page(card)
-        shown = [named for tag, named in page.tags if tag == "img"]
-        a, b = (str(image["alt"]).split(": ", 1)[0] for image in shown)
-        prompt_id = prompts[str(shown[0]["alt"]).split(": ", 1)[1]]
-        seed = int(re.search(r"seed (\d)", card).group(1))
-        for model, image in zip((a, b), shown, strict=True):
-            assert image["src"] == thumbnail(real.images / model / f"{prompt_id}-{seed}.png")
-        cast = comparisons[comparisons["pair_id"] == f"{a}-{b}-{prompt_id}-{seed}"]
-        counted = re.findall(r"<td[^>]*>(\d+)</td><th[^>]*>(\w+).*?<td[^>]*>(\d+)</td>", card)
-        assert [question for _, question, _ in counted] == ["quality", "alignment"]
-        for for_a, question, for_b in counted:
-            winners = cast.loc[cast["question_id"] == question, "winner"].tolist()
-            assert (winners.count("model_a"), winners.count("model_b")) == (int(for_a), int(for_b))
 
 
 # Datasheet

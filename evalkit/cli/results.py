@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from evalkit.result_tables import Analysis
 
 
+MAIL_BYTES = 18_000_000  # the usual limit of 25 MB, after a mail's own encoding
 Early = Annotated[
     bool,
     typer.Option("--early", help="Before the planned votes are there; recorded, and said."),
@@ -99,10 +100,23 @@ def _print_analysis(analysis: "Analysis", out: Path, as_json: bool) -> None:
     print(f"Tables in {out}")
 
 
-@app.command(epilog="Example: evalkit report results/my-study")
-def report(path: StudyPath, early: Early = False) -> None:
+@app.command(epilog="Example: evalkit report results/my-study --embed")
+def report(
+    path: StudyPath,
+    early: Early = False,
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="All pairs' images inside the page, small: one file to send."),
+    ] = False,
+) -> None:
     """Write the report page."""
+    from evalkit.progress import progress_bar
     from evalkit.report import write_report
     from evalkit.study_folder import open_study
 
-    print(f"Report: {write_report(open_study(path), now=now(), early=early)}")
+    with progress_bar("images") as progress:
+        page = write_report(open_study(path), now(), early, embed, progress)
+    size = page.stat().st_size
+    print(f"Report: {page}" + (f" ({size / 1e6:.1f} MB, its images inside)" if embed else ""))
+    if embed and size > MAIL_BYTES:
+        print("Most mail servers refuse that; without --embed the images lie beside the page.")

@@ -9,7 +9,9 @@ from markupsafe import Markup
 from evalkit import tables
 from evalkit.files import write_text
 from evalkit.report import examples
+from evalkit.report.copies import SMALL_SIDE, Copies, Progress, data_uri, make_copies, opened, webp
 from evalkit.report.datasheet import datasheet, simulation
+from evalkit.report.explorer import explore
 from evalkit.report.heds import SCREEN, heds
 from evalkit.report.paper import write_paper
 from evalkit.report.results import Results, read_results
@@ -25,6 +27,7 @@ from evalkit.study_folder import StudyFolder
 from evalkit.wording import counted
 
 _FOLDER = Path(__file__).parent
+_STYLES = ("page", "explorer")
 _SCREEN_SIDE = 1280  # px, as wide as the window that is photographed
 _SECTIONS = (  # between the answer and the pairs, in this order
     win_rates_section,
@@ -36,16 +39,24 @@ _SECTIONS = (  # between the answer and the pairs, in this order
 )
 
 
-def write_report(folder: StudyFolder, now: str, early: bool = False) -> Path:
-    """Write report/index.html, and beside it tables/*.csv and *.tex, figures/*.pdf, methods.md and
-    datasheet.md; gives the page's path.
+def write_report(
+    folder: StudyFolder,
+    now: str,
+    early: bool = False,
+    embed: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write report/index.html, and beside it tables/*.csv and *.tex, figures/*.pdf, copies of the
+    images in pairs/, methods.md and datasheet.md; gives the page's path.
 
     Everything shown comes from the study's files; the same files and `now` give the same page.
+    `embed` puts small copies of all images into the page. `progress(done, total, label)` is called
+    per image that is copied (see `make_copies`).
     Raises StudyError, with the command to run first, where images, votes or analysis are missing,
     and where the analysis was an early look, unless `early`.
     """
     results = read_results(folder, early)
-    content = _content(results, now)
+    content = _content(results, now, make_copies(results, embed, progress))
     drawings = [drawing for section in content["sections"] for drawing in section.drawings]
     write_figures(results, {drawing.name: drawing.figure for drawing in drawings})
     page = folder.report / "index.html"
@@ -55,7 +66,7 @@ def write_report(folder: StudyFolder, now: str, early: bool = False) -> Path:
 
 
 def render(content: dict[str, Any]) -> str:
-    """The page's HTML; all text is escaped but for the figures and the style sheet."""
+    """The page's HTML; all text is escaped but for figures, style sheets and script."""
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -63,11 +74,14 @@ def render(content: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup((_FOLDER / "page.css").read_text("utf-8"))
-    return environment.get_template("page.html").render(style=style, **content)
+    style = Markup("".join((_FOLDER / f"{name}.css").read_text("utf-8") for name in _STYLES))
+    script = Markup((_FOLDER / "explorer.js").read_text("utf-8"))
+    page = environment.get_template("page.html")
+    return page.render(style=style, explorer_script=script, **content)
 
 
-def _content(results: Results, now: str) -> dict[str, Any]:
+def _content(results: Results, now: str, copies: Copies) -> dict[str, Any]:
+    explorer = explore(results, copies)
     return {
         "results": results,
         "study": results.study,
@@ -81,8 +95,9 @@ def _content(results: Results, now: str) -> dict[str, Any]:
         "exclusion_sheets": [answer.exclusion_sheet(results), answer.sensitivity_sheet(results)],
         "not_shown": answer.not_shown(results),
         "sections": [section(results) for section in _SECTIONS],
-        "explorer": None,
-        "examples": examples.choose_examples(results),
+        "explorer": explorer,
+        "small_side": SMALL_SIDE,
+        "examples": examples.choose_examples(explorer, copies),
         "examples_chosen": examples.CHOSEN,
         "datasheet": datasheet(results, now),
         "heds": heds(results),
@@ -121,4 +136,4 @@ def _simulated(results: Results) -> str:
 def _screen(results: Results) -> str:
     """The picture of the annotator's screen as a data URI; empty where there is none."""
     file = results.folder.screen_file
-    return examples.thumbnail(file, _SCREEN_SIDE, SCREEN) if file.is_file() else ""
+    return data_uri(webp(opened(file, SCREEN), _SCREEN_SIDE, 88)) if file.is_file() else ""
