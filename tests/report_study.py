@@ -129,13 +129,13 @@ def write_metric_tables(folder: StudyFolder) -> None:
                             "accuracy": 0.5875},
         ],
         "metric_differences": [
-            metric | pair | sure | {"mean_difference": 0.6, "p_value": 0.01, "p_holm": 0.02,
-                                    "n": 24, "n_prompts": 12},
+            metric | pair | sure | {"question_id": "", "mean_difference": 0.6, "p_value": 0.01,
+                                    "p_holm": 0.02, "p_sign": 0.03, "n": 24, "n_prompts": 12},
         ],
         "disagreements": [
             asked | pair | {"place": 1, "pair_id": "pair", "prompt_id": "p01", "seed": 0,
                             "share_a": 0.25, "expected_a": 0.875, "n": 4, "score_a": 31.5,
-                            "score_b": 28.25},
+                            "score_b": 28.25, "method": "made up"},
         ],
     }.items():  # fmt: skip
         table = getattr(tables, name.upper())

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evalkit.report.figures import STRONG
-from evalkit.report.metric_figures import metric_accuracy_figure, metric_bins_figure
+from evalkit.report.figures import STRONG, metric_accuracy_figure, metric_bins_figure
 from evalkit.report.vector import pdf, svg
 
 ESTIMATES = {

@@ -98,7 +98,7 @@ def analysed(folder: StudyFolder, name: str, table: tables.Table) -> pd.DataFram
     frame = tables.read(folder.analysis / f"{name}.csv", table)
     if "question_id" not in frame.columns:
         return frame
-    order = ("quality", "alignment", tables.MEAN_OF_QUESTIONS)
+    order = ("quality", "alignment", tables.MEAN_OF_QUESTIONS, "")  # "": all of them
     return pd.concat([frame[frame["question_id"] == question] for question in order])
 
 
@@ -256,7 +256,7 @@ def test_simulated_votes_are_said_on_every_figure_and_table(simulated: StudyFold
     )
     drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
     captions = re.findall(r"<caption.*?</caption>", text, flags=re.DOTALL)
-    assert (len(drawn), len(captions)) == (10, 15)
+    assert (len(drawn), len(captions)) == (12, 15)
     assert all(tables.SIMULATED in part for part in [*drawn, *captions])
     assert "simulated annotators preferred" in text
     assert tables.SIMULATED in re.findall(r"<title>.*?</title>", text)[0]
@@ -464,7 +464,7 @@ def test_each_bar_leads_to_the_pairs_behind_it(real: StudyFolder) -> None:
 def test_the_lock_s_hash_stands_on_every_figure_and_printed_page(real: StudyFolder) -> None:
     name, text = f"lock {lock_hash(real)}", source(real)
     drawn = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
-    assert len(drawn) == 10
+    assert len(drawn) == 12
     assert all(name in figure for figure in drawn)
     assert f'@bottom-left {{ content: "{name}"; }}' in text
     assert name in text[text.index("<footer>") :]

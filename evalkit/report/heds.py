@@ -227,7 +227,7 @@ def _methods(results: Results, question_id: str) -> str:
 
 def _agreement(results: Results, question_id: str) -> str:
     """The measures of agreement as the analysis has them; undefined ones say why."""
-    frame = results.further("agreement", tables.AGREEMENT)
+    frame = results.agreement
     said = []
     for row in frame[frame["question_id"] == question_id].to_dict("records"):
         name = row["measure"].replace("_", " ")

@@ -56,7 +56,8 @@ def write_report(
     and where the analysis was an early look, unless `early`.
     """
     results = read_results(folder, early)
-    content = _content(results, now, make_copies(results, embed, progress))
+    screen = _screen(results)  # read before anything is written
+    content = _content(results, now, make_copies(results, embed, progress), screen)
     drawings = [drawing for section in content["sections"] for drawing in section.drawings]
     write_figures(results, {drawing.name: drawing.figure for drawing in drawings})
     page = folder.report / "index.html"
@@ -80,7 +81,7 @@ def render(content: dict[str, Any]) -> str:
     return page.render(style=style, explorer_script=script, **content)
 
 
-def _content(results: Results, now: str, copies: Copies) -> dict[str, Any]:
+def _content(results: Results, now: str, copies: Copies, screen: str) -> dict[str, Any]:
     explorer = explore(results, copies)
     return {
         "results": results,
@@ -101,7 +102,7 @@ def _content(results: Results, now: str, copies: Copies) -> dict[str, Any]:
         "examples_chosen": examples.CHOSEN,
         "datasheet": datasheet(results, now),
         "heds": heds(results),
-        "annotator_screen": _screen(results),
+        "annotator_screen": screen,
         "now": now,
     }
 

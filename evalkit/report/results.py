@@ -85,10 +85,6 @@ class Results:
         """What stands on the figures and tables that rest on no votes."""
         return f"study with {tables.SIMULATED}" if self.simulated else ""
 
-    def further(self, name: str, table: tables.Table) -> pd.DataFrame:
-        """A further table of the analysis by its file's name; empty where it was not made."""
-        return _if_there(self.folder, name, table)
-
     @property
     def stamp_anytime(self) -> str:
         """What stands on tables of votes that hold at every look."""

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from evalkit import tables
 from evalkit.files import write_bytes, write_text
 from evalkit.report import latex
 from evalkit.report.results import Results
@@ -41,14 +40,12 @@ def write_tables(results: Results) -> list[str]:
 
 def latex_tables(results: Results) -> dict[str, latex.LatexTable]:
     """The tables that a paper prints, by file name; those without rows are left out."""
-    agreement = results.further("agreement", tables.AGREEMENT)
-    metrics = results.further("metric_agreement", tables.METRIC_AGREEMENT)
     found = {
         "win_rates.tex": (latex.win_rate_latex, results.win_rates),
         "ratings.tex": (latex.rating_latex, results.ratings),
-        "agreement.tex": (latex.agreement_latex, agreement),
+        "agreement.tex": (latex.agreement_latex, results.agreement),
         "exclusions.tex": (latex.exclusion_latex, results.exclusions),
-        "metric_agreement.tex": (latex.metric_agreement_latex, metrics),
+        "metric_agreement.tex": (latex.metric_agreement_latex, results.metric_agreement),
     }
     return {
         name: table(frame, results.stamp)

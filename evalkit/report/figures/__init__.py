@@ -3,6 +3,7 @@
 Each takes `stamp`, words that stand on the figure (SIMULATED VOTES), empty for none.
 """
 
+from evalkit.report.figures.metrics import metric_accuracy_figure, metric_bins_figure
 from evalkit.report.figures.ratings import rank_range, rating_figure
 from evalkit.report.figures.scores import score_figure
 from evalkit.report.figures.sides import sides_figure
@@ -35,6 +36,8 @@ __all__ = [
     "WIDTH",
     "compiled_models",
     "mark",
+    "metric_accuracy_figure",
+    "metric_bins_figure",
     "pairs_link",
     "rank_range",
     "rating_figure",

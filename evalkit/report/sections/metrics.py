@@ -14,7 +14,11 @@ from evalkit.report.cells import (
     tally,
     text,
 )
-from evalkit.report.figures import score_figure
+from evalkit.report.figures import (
+    metric_accuracy_figure,
+    metric_bins_figure,
+    score_figure,
+)
 from evalkit.report.results import Results
 from evalkit.report.section import Drawing, Part, Section
 
@@ -75,7 +79,8 @@ def _against_people_part(results: Results) -> Part:
     words = (
         "How many decided votes a metric predicts. The ceiling is how well the other annotators "
         "predict the same votes, the floor how well the names of the two models alone do: a metric "
-        "under the floor says nothing about single images that its mean does not say."
+        "under the floor says nothing about single images that its mean does not say. Where few "
+        "others voted on an image, the ceiling of these few can lie under floor and metric."
     )
     sheets = [_agreement_sheet(results)]
     if not results.metric_bins.empty:
@@ -84,8 +89,29 @@ def _against_people_part(results: Results) -> Part:
 
 
 def _against_people_drawings(results: Results) -> list[Drawing]:
-    """The figures of metrics against people, by question and by metric."""
-    return []
+    """The figures of metrics against people: all metrics of a question, then each one's bins."""
+    found = results.metric_agreement
+    drawings = [
+        results.drawing(
+            f"metric-accuracy-{question_id}",
+            f"{results.study.question(question_id).text} The band reaches from floor to ceiling.",
+            metric_accuracy_figure(found[found["question_id"] == question_id], results.stamp),
+            f"Votes on {question_id} that each metric predicts; the numbers are in the table.",
+        )
+        for question_id in results.question_ids
+        if question_id in set(found["question_id"])
+    ]
+    of_bins = results.metric_bins.groupby(["question_id", "metric", "weights"], sort=False)
+    return drawings + [
+        results.drawing(
+            f"metric-bins-{number}",
+            f"{question_id} by {metric}: does a larger difference of scores predict better?",
+            metric_bins_figure(bins, results.stamp),
+            f"Votes on {question_id} that {metric} predicts, by the difference of its scores; the "
+            "numbers are in the table.",
+        )
+        for number, ((question_id, metric, _), bins) in enumerate(of_bins, start=1)
+    ]
 
 
 def _score_sheet(results: Results) -> Sheet:
@@ -109,6 +135,7 @@ def _difference_sheet(results: Results) -> Sheet:
     cells = {
         "Metric": text("metric"),
         "Weights": text("weights"),
+        "Question": lambda row: row["question_id"] or "every",
         "A": text("model_a"),
         "B": text("model_b"),
         "A less B": number("mean_difference", decimals(3)),
@@ -120,7 +147,7 @@ def _difference_sheet(results: Results) -> Sheet:
     }
     return sheet(
         "metric-differences", "Differences of scores, paired", cells, results.metric_differences,
-        names=4, stamp=results.stamp_beside, notes=methods(results.metric_differences),
+        names=5, stamp=results.stamp_beside, notes=methods(results.metric_differences),
     )  # fmt: skip
 
 

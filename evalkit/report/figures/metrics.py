@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from evalkit.report.figures import (
+from evalkit.report.figures.style import (
     CARD,
     GRID,
     INK,
     MUTED,
     PALE,
-    STAMP,
     STRONG,
     STYLE,
     WIDTH,
+    head,
+    one,
     short_name,
 )
 
@@ -42,7 +43,7 @@ def metric_accuracy_figure(agreement: pd.DataFrame, stamp: str = "") -> Figure:
     stands at 50%. What was not estimated has words in place of a dot.
     """
     with rc_context(STYLE):
-        title = _one(agreement["question_id"])
+        title = one(agreement["question_id"])
         rows = _by_metric(agreement)
         height = _TOP + _BOTTOM + _ROW * len(rows)
         figure = Figure(figsize=(WIDTH, height))
@@ -62,7 +63,7 @@ def metric_accuracy_figure(agreement: pd.DataFrame, stamp: str = "") -> Figure:
         axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
         axes.set_xlabel("share of decided votes predicted")
         _bounds_legend(figure, height)
-        _head(figure, title, stamp)
+        head(figure, title, stamp)
         return figure
 
 
@@ -75,8 +76,8 @@ def metric_bins_figure(bins: pd.DataFrame, stamp: str = "") -> Figure:
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.9))
         axes = figure.add_axes((0.13, 0.27, 0.84, 0.59))
-        title = f"{_one(bins['question_id'])}: {short_name(_one(bins['metric']))}"
-        _head(figure, title, stamp)
+        title = f"{one(bins['question_id'])}: {short_name(one(bins['metric']))}"
+        head(figure, title, stamp)
         axes.axhline(0.5, **_HALF)
         places = range(len(bins))
         for x, row in zip(places, bins.to_dict("records"), strict=True):
@@ -96,7 +97,7 @@ def metric_bins_figure(bins: pd.DataFrame, stamp: str = "") -> Figure:
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right", "left"]].set_visible(False)
-        weights = short_name(_one(bins["weights"]))
+        weights = short_name(one(bins["weights"]))
         axes.set_xlabel(f"difference of scores between the two images ({weights})")
         axes.set_ylabel("decided votes predicted")
         return figure
@@ -157,17 +158,3 @@ def _bounds_legend(figure: Figure, height: float) -> None:
         bbox_to_anchor=(_SIDE / WIDTH, 0.02 / height), borderpad=0, borderaxespad=0.2,
         handletextpad=0.2, columnspacing=1.4,
     )  # fmt: skip
-
-
-def _head(figure: Figure, title: str, stamp: str) -> None:
-    y, side = 1 - 0.17 / figure.get_figheight(), _SIDE / WIDTH
-    figure.text(side, y, title, fontsize=10, fontweight="bold", va="center")
-    figure.text(
-        1 - side, y, stamp, color=STAMP, fontsize=8.5, fontweight="bold", ha="right", va="center"
-    )
-
-
-def _one(values: pd.Series) -> str:
-    """The value that all cells share; ValueError where they differ."""
-    (value,) = set(values)
-    return str(value)
