@@ -51,6 +51,9 @@ class Results:
     metric_bins: pd.DataFrame
     metric_differences: pd.DataFrame
     disagreements: pd.DataFrame
+    judge_bias: pd.DataFrame
+    sets: pd.DataFrame
+    spreads: pd.DataFrame
     mean_scores: pd.DataFrame
     speed: pd.DataFrame
     prompts: pd.DataFrame
@@ -165,6 +168,9 @@ def read_results(folder: StudyFolder, early: bool = False) -> Results:
         metric_bins=_if_there(folder, "metric_bins", tables.METRIC_BINS),
         metric_differences=_if_there(folder, "metric_differences", tables.METRIC_DIFFERENCES),
         disagreements=_if_there(folder, "disagreements", tables.DISAGREEMENTS),
+        judge_bias=_if_there(folder, "judge_bias", tables.JUDGE_BIAS),
+        sets=_if_there(folder, "sets", tables.SET_SCORES),
+        spreads=_if_there(folder, "spreads", tables.MEAN_SCORES),
         mean_scores=_analysed(folder, "scores", tables.MEAN_SCORES),
         speed=_analysed(folder, "speed", tables.SPEED),
         prompts=prompts,

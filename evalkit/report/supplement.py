@@ -12,7 +12,8 @@ from evalkit.report.vector import pdf
 TABLES = (
     "win_rates", "win_rates_by_*", "anytime", "tie_rules", "sides", "ratings", "stability", "elo",
     "agreement", "annotators", "exclusions", "sensitivity", "comparisons", "scores",
-    "metric_agreement", "metric_bins", "metric_differences", "disagreements", "speed",
+    "sets", "spreads", "metric_agreement", "metric_bins", "metric_differences", "disagreements",
+    "judge_bias", "speed",
 )  # fmt: skip
 
 

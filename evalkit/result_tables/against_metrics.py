@@ -1,4 +1,4 @@
-"""Metrics against people: scores and judgements beside the votes of a study -> four tables."""
+"""Metrics against people: scores and judgements beside the votes of a study -> their tables."""
 
 from collections.abc import Iterable
 
@@ -6,6 +6,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.analysis.disagreements import disagreements
+from evalkit.analysis.judge_bias import judge_bias
 from evalkit.analysis.margins import margins
 from evalkit.analysis.metric_agreement import metric_agreement, metric_bins
 from evalkit.analysis.metric_differences import metric_differences
@@ -18,7 +19,7 @@ from evalkit.study_folder import StudyFolder
 def against_metrics(
     folder: StudyFolder, comparisons: pd.DataFrame, scores: pd.DataFrame, options: Options
 ) -> dict[str, pd.DataFrame]:
-    """The tables metric_agreement, metric_bins, metric_differences and disagreements, by name.
+    """The tables metric_agreement, _bins, _differences, disagreements and judge_bias, by name.
 
     `scores` are those of every image (`beside_votes.read_scores`); the judgements are read from the
     study's folder. A study without either has them empty. StudyError on scores of a metric that is
@@ -35,6 +36,7 @@ def against_metrics(
         "metric_bins": metric_bins(comparisons, found, level=options.level),
         "metric_differences": metric_differences(found, level=options.level),
         "disagreements": disagreements(comparisons, found),
+        "judge_bias": judge_bias(judgements, level=options.level),
     }
 
 

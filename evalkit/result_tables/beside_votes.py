@@ -1,6 +1,7 @@
 """What stands beside the votes: how long each model takes, and what metrics gave it."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 
@@ -45,6 +46,12 @@ def read_speeds(folder: StudyFolder, images: pd.DataFrame) -> pd.DataFrame:
                 f"study.toml has compile = {str(not compiled).lower()}; {again}"
             )
     return speeds
+
+
+def read_beside(files: Path, table: tables.Table) -> pd.DataFrame:
+    """The rows of every CSV in a folder of metrics' tables; empty where there is none."""
+    found = [tables.read(file, table) for file in sorted(files.glob("*.csv"))]
+    return pd.concat(found, ignore_index=True) if found else table.empty()
 
 
 def read_scores(folder: StudyFolder, images: pd.DataFrame) -> pd.DataFrame:

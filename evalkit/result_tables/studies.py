@@ -24,7 +24,7 @@ from evalkit.early_looks import (
 from evalkit.errors import EvalkitError, StudyError, listed, nearest
 from evalkit.lock import lock_hash, open_votes, require_same_study, require_unchanged
 from evalkit.result_tables.against_metrics import against_metrics
-from evalkit.result_tables.beside_votes import read_scores, read_speeds
+from evalkit.result_tables.beside_votes import read_beside, read_scores, read_speeds
 from evalkit.result_tables.estimates import estimates, labelled
 from evalkit.result_tables.judged import judged_votes
 from evalkit.result_tables.options import OF_PROMPTS, Options
@@ -87,6 +87,8 @@ def _analysis(folder: StudyFolder, store: Store, options: Options) -> Analysis:
         "annotators": judged.annotators,
         "exclusions": judged.exclusions,
         "scores": mean_scores(scores),
+        "sets": read_beside(folder.sets, tables.SET_SCORES),
+        "spreads": mean_scores(read_beside(folder.spreads, tables.SPREADS)),
         "speed": read_speeds(folder, images),
         **against_metrics(folder, comparisons, scores, options),
     }

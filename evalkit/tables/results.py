@@ -232,6 +232,7 @@ JUDGE_BIAS = Table(
         *number("contradictions", "contradictions_low", "contradictions_high"),
         *count("n", "n_pairs", "n_prompts"),
         *text("method"),
+        VOTE_SOURCE,
     ),
     key=("metric", "weights", "question_id"),
 )

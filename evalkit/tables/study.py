@@ -156,6 +156,7 @@ SET_SCORES = Table(
         *number("ci_low", "ci_high"),
         *count("n", "n_reference"),
         *text("reference", "method"),
+        VOTE_SOURCE,
     ),
     key=("metric", "weights", "model", "reference"),
 )

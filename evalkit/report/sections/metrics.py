@@ -57,6 +57,20 @@ def metrics_section(results: Results) -> Section:
         parts.append(
             Part("Where people and metrics differ", [words], sheets=[_disagreement_sheet(results)])
         )
+    if not results.judge_bias.empty:
+        words = (
+            "Each pair was judged twice, with either image first: a judge without a taste for a "
+            "place prefers the first half of the time, and seldom contradicts itself."
+        )
+        parts.append(Part("Judges of pairs", [words], sheets=[_judge_sheet(results)]))
+    if not results.sets.empty:
+        words = (
+            "All images of a model against a reference; by the card of each metric, less is better."
+        )
+        parts.append(Part("Models against a reference", [words], sheets=[_set_sheet(results)]))
+    if not results.spreads.empty:
+        words = "How different the images of one prompt are across seeds, mean over prompts."
+        parts.append(Part("Variety", [words], sheets=[_spread_sheet(results)]))
     return Section("scores", "Metrics", parts or [Part(absent=_ABSENT)])
 
 
@@ -148,6 +162,58 @@ def _difference_sheet(results: Results) -> Sheet:
     return sheet(
         "metric-differences", "Differences of scores, paired", cells, results.metric_differences,
         names=5, stamp=results.stamp_beside, notes=methods(results.metric_differences),
+    )  # fmt: skip
+
+
+def _judge_sheet(results: Results) -> Sheet:
+    """Every row of `tables.JUDGE_BIAS`."""
+    cells = {
+        "Question": text("question_id"),
+        "Judge": text("metric"),
+        "Weights": text("weights"),
+        "prefers the first": number("first_share", percent),
+        "95% interval": interval(percent),
+        "contradicts itself": number("contradictions", percent),
+        "judgements": tally("n"),
+        "prompts": tally("n_prompts"),
+    }
+    return sheet(
+        "judge-bias", "Judges and places", cells, results.judge_bias, names=3,
+        stamp=results.stamp_beside, notes=methods(results.judge_bias),
+    )  # fmt: skip
+
+
+def _set_sheet(results: Results) -> Sheet:
+    """Every row of `tables.SET_SCORES`."""
+    cells = {
+        "Metric": text("metric"),
+        "Weights": text("weights"),
+        "Model": text("model"),
+        "Reference": text("reference"),
+        "Distance": number("score", decimals(4)),
+        "95% interval": interval(decimals(4)),
+        "images": tally("n"),
+        "of the reference": tally("n_reference"),
+    }
+    return sheet(
+        "sets", "Distances from a reference", cells, results.sets, names=4,
+        stamp=results.stamp_beside, notes=methods(results.sets),
+    )  # fmt: skip
+
+
+def _spread_sheet(results: Results) -> Sheet:
+    """Every row of spreads.csv (`tables.MEAN_SCORES`)."""
+    cells = {
+        "Metric": text("metric"),
+        "Weights": text("weights"),
+        "Model": text("model"),
+        "Mean": number("mean", decimals(3)),
+        "95% interval": interval(decimals(3)),
+        "prompts": tally("n_prompts"),
+    }
+    return sheet(
+        "spreads", "Variety across seeds", cells, results.spreads, names=3,
+        stamp=results.stamp_beside, notes=methods(results.spreads),
     )  # fmt: skip
 
 
