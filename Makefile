@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench docs lint scenes screens setup browser proxy
+.PHONY: demo test bench docs sample lint scenes screens setup browser proxy
 
 demo: .venv/.installed ## the whole chain on built-in models, then vote yourself
 	$(BIN)/evalkit demo
@@ -44,6 +44,22 @@ scenes: .venv/.installed ## train the built-in models again (hours on two cores;
 docs: .venv/.installed ## the pages made from the code, and the site in build/site
 	$(BIN)/python -m docs.generated
 	$(BIN)/python -m mkdocs build --strict
+
+SAMPLE := build/sample
+sample: .venv/.installed browser ## the report of simulated votes that lies in results/sample
+	rm -rf $(SAMPLE) results/sample/report
+	$(BIN)/evalkit init $(SAMPLE)
+	$(BIN)/evalkit generate $(SAMPLE)
+	$(BIN)/evalkit simulate $(SAMPLE) --strength scenes-base=0.9 --strength scenes-turbo=0.4 \
+		--prompt-sd 0.8 --annotator-sd 0.4 --tie-weight 0.35 --left-bias 0.1 --seed 3
+	$(BIN)/evalkit score $(SAMPLE) --metric clip_score --metric scene_attributes
+	$(BIN)/evalkit score $(SAMPLE) --metric embedding_diversity
+	$(BIN)/evalkit screen $(SAMPLE)
+	$(BIN)/evalkit analyze $(SAMPLE)
+	$(BIN)/evalkit report $(SAMPLE) --embed
+	mkdir -p results/sample
+	cp -r $(SAMPLE)/report results/sample/report
+	rm -rf results/sample/report/pairs
 
 screens: .venv/.installed browser ## pictures of every screen of the page, into docs/screens
 	$(BIN)/python -m tests.screens docs/screens

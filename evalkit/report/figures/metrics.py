@@ -10,14 +10,17 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from evalkit.report.figures.style import (
     CARD,
     GRID,
+    HALF,
     INK,
+    LEFT,
     MUTED,
     PALE,
+    RIGHT,
     STRONG,
     STYLE,
     WIDTH,
@@ -26,8 +29,8 @@ from evalkit.report.figures.style import (
     short_name,
 )
 
-_TOP, _BOTTOM, _ROW, _SIDE = 0.45, 0.78, 0.52, 0.14  # inches
-_HALF = {"color": INK, "linewidth": 1, "linestyle": (0, (4, 2)), "zorder": 1, "gid": "half"}
+_TOP, _BOTTOM, _ROW = 0.45, 0.78, 0.52  # inches
+_HALF = {**HALF, "zorder": 1, "gid": "half"}
 _BOUNDS = {  # measure: marker, how far it lies from the dot, in rows, and its words
     "floor": ("^", 0.2, "floor: names of models alone"),
     "ceiling": ("v", -0.2, "ceiling: other annotators"),
@@ -47,8 +50,8 @@ def metric_accuracy_figure(agreement: pd.DataFrame, stamp: str = "") -> Figure:
         rows = _by_metric(agreement)
         height = _TOP + _BOTTOM + _ROW * len(rows)
         figure = Figure(figsize=(WIDTH, height))
-        width = 1 - 2 * _SIDE / WIDTH
-        axes = figure.add_axes((_SIDE / WIDTH, _BOTTOM / height, width, _ROW * len(rows) / height))
+        width = 1 - (LEFT + RIGHT) / WIDTH
+        axes = figure.add_axes((LEFT / WIDTH, _BOTTOM / height, width, _ROW * len(rows) / height))
         axes.set_ylim(len(rows) - 0.5, -0.55)
         axes.yaxis.set_major_locator(NullLocator())
         axes.spines[["top", "right", "left"]].set_visible(False)
@@ -60,6 +63,7 @@ def metric_accuracy_figure(agreement: pd.DataFrame, stamp: str = "") -> Figure:
             _accuracy_row(axes, y, row)
         axes.use_sticky_edges = False  # the band's end would be the figure's
         axes.margins(x=0.08)
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))  # whole percents
         axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
         axes.set_xlabel("share of decided votes predicted")
         _bounds_legend(figure, height)
@@ -75,7 +79,7 @@ def metric_bins_figure(bins: pd.DataFrame, stamp: str = "") -> Figure:
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.9))
-        axes = figure.add_axes((0.13, 0.27, 0.84, 0.59))
+        axes = figure.add_axes((0.13, 0.27, 0.87 - RIGHT / WIDTH, 0.59))
         title = f"{one(bins['question_id'])}: {short_name(one(bins['metric']))}"
         head(figure, title, stamp)
         axes.axhline(0.5, **_HALF)
@@ -98,7 +102,7 @@ def metric_bins_figure(bins: pd.DataFrame, stamp: str = "") -> Figure:
         axes.set_axisbelow(True)
         axes.spines[["top", "right", "left"]].set_visible(False)
         weights = short_name(one(bins["weights"]))
-        axes.set_xlabel(f"difference of scores between the two images ({weights})")
+        axes.set_xlabel(f"difference of the two scores ({weights})")
         axes.set_ylabel("decided votes predicted")
         return figure
 
@@ -155,6 +159,6 @@ def _bounds_legend(figure: Figure, height: float) -> None:
     ]
     figure.legend(
         handles=marks, loc="lower left", ncols=2, frameon=False, labelcolor=MUTED, fontsize=8,
-        bbox_to_anchor=(_SIDE / WIDTH, 0.02 / height), borderpad=0, borderaxespad=0.2,
+        bbox_to_anchor=(LEFT / WIDTH, 0.02 / height), borderpad=0, borderaxespad=0.2,
         handletextpad=0.2, columnspacing=1.4,
     )  # fmt: skip
