@@ -28,7 +28,10 @@ OF_VOTES = {
     "win_rates", "tie_rules", "sides", "ratings", "stability", "elo", "agreement", "annotators",
     "exclusions", "sensitivity",
 }  # fmt: skip
-AGAINST_METRICS = {"metric_agreement", "metric_bins", "metric_differences", "disagreements"}
+AGAINST_METRICS = {
+    "metric_agreement", "metric_bins", "metric_differences", "disagreements", "judge_bias", "sets",
+    "spreads",
+}  # fmt: skip
 STRENGTHS = {"secret-alpha": 1.0, "secret-beta": 0.0, "secret-gamma": -1.0}
 
 

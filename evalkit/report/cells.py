@@ -63,6 +63,11 @@ def number(column: str, form: Form) -> Cell:
     return lambda row: form(row[column]) if pd.notna(row[column]) else missing(reason(row))
 
 
+def leading(cell: Cell, to: Callable[[Row], str]) -> Cell:
+    """A cell that leads to an address on the page."""
+    return lambda row: Markup('<a href="{}">{}</a>').format(to(row), cell(row))
+
+
 def tally(column: str) -> Cell:
     """A cell with a count."""
     return lambda row: count(row[column])

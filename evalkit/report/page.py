@@ -93,7 +93,6 @@ def _content(results: Results, now: str, copies: Copies, screen: str) -> dict[st
         "simulation": simulation(results),
         "answers": answer.answers(results),
         "excluded": answer.excluded(results),
-        "exclusion_sheets": [answer.exclusion_sheet(results), answer.sensitivity_sheet(results)],
         "not_shown": answer.not_shown(results),
         "sections": [section(results) for section in _SECTIONS],
         "explorer": explorer,

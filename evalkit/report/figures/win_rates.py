@@ -33,8 +33,10 @@ def win_rate_figure(win_rates: pd.DataFrame, stamp: str = "", linked: bool = Fal
 
 
 def pairs_link(row: dict[str, Any]) -> str:
-    """Where the page shows the pairs behind a row of `tables.WIN_RATES`."""
+    """Where the page shows the pairs behind a row of `tables.WIN_RATES`, of a slice too."""
     asked = {"question": row["question_id"], "a": row["model_a"], "b": row["model_b"]}
+    if row.get("by") in ("category", "challenge") and row["value"]:
+        asked[row["by"]] = row["value"]
     return f"#pairs?{urlencode(asked)}"
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 from evalkit.report.cells import (
     Sheet,
     interval,
+    leading,
     methods,
     number,
     p_value,
@@ -13,7 +14,7 @@ from evalkit.report.cells import (
     tally,
     text,
 )
-from evalkit.report.figures import slice_figure
+from evalkit.report.figures import pairs_link, slice_figure
 from evalkit.report.figures.slices import NO_VALUE
 from evalkit.report.results import Results
 from evalkit.report.section import Drawing, Part, Section
@@ -42,7 +43,7 @@ def _part(results: Results, by: str, slices: pd.DataFrame) -> Part:
     drawings = [_drawing(results, by, slices, name) for name in results.question_ids]
     return Part(
         f"By {by}", [warning], [drawing for drawing in drawings if drawing],
-        [_slice_sheet(by, slices, results.stamp)],
+        [_slice_sheet(results, by, slices)],
     )  # fmt: skip
 
 
@@ -70,14 +71,15 @@ def _few_pairs(asked: pd.DataFrame, ratings: pd.DataFrame) -> tuple[pd.DataFrame
     return own, f"The pairs of {best}, rated highest; all {n} are in the table."
 
 
-def _slice_sheet(by: str, slices: pd.DataFrame, stamp: str) -> Sheet:
-    """Every row of the win rates by that column."""
+def _slice_sheet(results: Results, by: str, slices: pd.DataFrame) -> Sheet:
+    """Every row of the win rates by that column; its win rate leads to the pairs behind it."""
+    rate = number("win_rate_a", percent)
     cells = {
         "Question": text("question_id"),
         "A": text("model_a"),
         "B": text("model_b"),
         by.capitalize(): lambda row: row["value"] or NO_VALUE,
-        "A wins": number("win_rate_a", percent),
+        "A wins": leading(rate, pairs_link) if results.pairs_are_known else rate,
         "95% interval": interval(percent),
         "for A": tally("wins_a"),
         "for B": tally("wins_b"),
@@ -88,6 +90,6 @@ def _slice_sheet(by: str, slices: pd.DataFrame, stamp: str) -> Sheet:
         "p (Holm)": lambda row: p_value(row["p_holm"]),
     }
     return sheet(
-        f"win-rates-by-{by}", f"Win rates by {by}", cells, slices, names=4, stamp=stamp,
+        f"win-rates-by-{by}", f"Win rates by {by}", cells, slices, names=4, stamp=results.stamp,
         notes=methods(slices), aside=True,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The votes and who gave them: agreement, sides, rules for ties, and every annotator."""
+"""The votes and who gave them: agreement, sides, ties, every annotator, exclusions."""
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from evalkit.report.cells import (
 from evalkit.report.figures import sides_figure
 from evalkit.report.results import Results
 from evalkit.report.section import Part, Section
+from evalkit.report.sections.exclusions import exclusions_part
 
 _MEASURES = {
     "krippendorff_alpha": "Krippendorff's alpha",
@@ -53,10 +54,12 @@ def voters_section(results: Results) -> Section:
         parts.append(Part("Rules for ties", [words], sheets=[_tie_sheet(results)]))
     if not results.annotators.empty:
         words = (
-            "Every annotator, under a label of this page. The rules that set votes aside are fixed "
-            "before the votes; the counts are above, under the answer."
+            "Every annotator, under a label of this page; a flag says where to look and excludes "
+            "nobody."
         )
         parts.append(Part("Annotators", [words], sheets=[_annotator_sheet(results)]))
+    if not results.exclusions.empty:
+        parts.append(exclusions_part(results))
     absent = "No tables of the votes themselves; run evalkit analyze STUDY again."
     return Section("voters", "Votes and annotators", parts or [Part(absent=absent)])
 

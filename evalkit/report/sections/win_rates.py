@@ -6,6 +6,7 @@ from markupsafe import Markup
 from evalkit.report.cells import (
     Sheet,
     interval,
+    leading,
     methods,
     missing,
     number,
@@ -38,7 +39,7 @@ def win_rates_section(results: Results) -> Section:
         Part(
             words=words,
             drawings=[_drawing(results, question_id) for question_id in results.question_ids],
-            sheets=[win_rate_sheet(results.win_rates, results.stamp)],
+            sheets=[win_rate_sheet(results)],
         )
     ]
     if not results.anytime.empty:
@@ -48,13 +49,14 @@ def win_rates_section(results: Results) -> Section:
     return Section("win-rates", "Win rates", parts)
 
 
-def win_rate_sheet(win_rates: pd.DataFrame, stamp: str) -> Sheet:
-    """Every row of `tables.WIN_RATES`."""
+def win_rate_sheet(results: Results) -> Sheet:
+    """Every row of `tables.WIN_RATES`; its win rate leads to the pairs behind it."""
+    rate = number("win_rate_a", percent)
     cells = {
         "Question": text("question_id"),
         "A": text("model_a"),
         "B": text("model_b"),
-        "A wins": number("win_rate_a", percent),
+        "A wins": leading(rate, pairs_link) if results.pairs_are_known else rate,
         "95% interval": interval(percent),
         "for A": tally("wins_a"),
         "for B": tally("wins_b"),
@@ -67,8 +69,9 @@ def win_rate_sheet(win_rates: pd.DataFrame, stamp: str) -> Sheet:
         "p (Holm)": lambda row: p_value(row["p_holm"]),
     }
     return sheet(
-        "win-rates", "Win rates", cells, win_rates, names=3, stamp=stamp, notes=methods(win_rates)
-    )
+        "win-rates", "Win rates", cells, results.win_rates, names=3, stamp=results.stamp,
+        notes=methods(results.win_rates),
+    )  # fmt: skip
 
 
 def anytime_sheet(anytime: pd.DataFrame, stamp: str) -> Sheet:
