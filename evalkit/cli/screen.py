@@ -3,7 +3,7 @@
 from evalkit.cli.app import StudyPath, app, now
 
 
-@app.command()
+@app.command(epilog="Example: evalkit screen results/my-study")
 def screen(path: StudyPath) -> None:
     """Take a picture of the annotator's screen, for the report; needs Playwright and a browser."""
     from evalkit.annotator_screen import photograph
