@@ -140,7 +140,7 @@ def _annotator_sheet(results: Results) -> Sheet:
     notes = [
         "Attention and repeats: passed, of how many. Agreement: with other annotators on the same "
         "pair. Distance: how unlikely the votes are as those of the others go; 0 is usual. A dash: "
-        "too few votes to say. Labels go down tables/annotators.csv, which has the random ids.",
+        "too few votes to say. The files of this page have the same labels, and no stored ids.",
         *(f"Flag {name}: {meaning}." for name, meaning in FLAGS.items()),
     ]
     return sheet(
