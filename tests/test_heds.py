@@ -100,7 +100,18 @@ def test_entry_by_prolific_and_reasons_are_said(tmp_path: Path):
     known = dict(answers_of(folder))
     assert known["3.2.3"].startswith("They came through Prolific, at most 40 people.")
     assert known["3.3.7"].endswith("online (through Prolific)")
-    assert "the ids that Prolific gives" in known["5.2"]
+    assert "the ids that Prolific gives (of the person's a hash as well)" in known["5.2"]
+    for kept in (
+        "choices, corrections and their times",
+        "agreed",
+        "withdrew",
+        "consent",
+        "window and screen",
+        "hashes of links and cookies",
+        "under labels in its report",
+    ):
+        assert kept in known["5.2"], kept
+    assert "free text" not in known["5.2"]  # no reasons were asked for
     assert "SECRET1" not in str(known)
 
 

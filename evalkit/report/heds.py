@@ -242,13 +242,17 @@ def _agreement(results: Results, question_id: str) -> str:
 
 def _ethics(results: Results) -> dict[str, str]:
     kept = (
-        "evalkit keeps choices, their times and the size of the window under a random id"
+        "no name, address or e-mail is asked for. The vote database has, under a random id, "
+        "choices, corrections and their times, when each person was invited, came, agreed, was "
+        "last there and withdrew, the version of the consent, sizes of window and screen, what the "
+        "page noted of them, reasons for blocking, and hashes of links and cookies"
         + (", and reasons as free text" if results.study.session.reasons else "")
         + (
-            ", and in the vote database the ids that Prolific gives"
+            ", and the ids that Prolific gives (of the person's a hash as well)"
             if results.study.entry.kind == "prolific"
             else ""
         )
+        + ". Choices and times are also in the study's analysis, and under labels in its report"
     )
     if results.simulated:
         kept = f"no person took part: {tables.SIMULATED}"

@@ -114,7 +114,7 @@ class Results:
 
     @cached_property
     def annotator_labels(self) -> dict[str, str]:
-        """`a01`, `a02` and so on for each stored annotator_id, as exports name them."""
+        """`a01`, `a02` and so on for each stored annotator_id, in the order of the ids."""
         of_tables = (self.annotators, self.every_vote)
         ids = pd.concat([table["annotator_id"] for table in of_tables]).drop_duplicates()
         return dict(zip(ids, pseudonyms(ids, "a"), strict=True))
