@@ -66,9 +66,8 @@ def slice_figure(slices: pd.DataFrame, stamp: str = "") -> Figure:
             )
             _panel(axes, models, width, values, rows.set_index("value"), named=column == 0)
         ties = f" ({said})" if (said := ties_counted(slices)) else ""
-        middle = (LEFT + _NAMES + WIDTH - RIGHT) / 2 / WIDTH
         figure.text(
-            middle, 0.1 / height, f"win rate of the model named first{ties}", ha="center",
+            1 - RIGHT / WIDTH, 0.1 / height, f"win rate of the model named first{ties}", ha="right",
             va="bottom", color=MUTED, fontsize=8,
         )  # fmt: skip
         return figure
