@@ -220,6 +220,7 @@ def _preference(row: dict[str, Any], first: str = "") -> str:
     """One row of `tables.WIN_RATES` as the first sentence of an answer has it, without the counts.
 
     `first` names the model to speak of where no preference is shown; else the one that won more.
+    A win rate is no share of votes where there are ties: what they count is said with it.
     """
     a, b, rate = row["model_a"], row["model_b"], row["win_rate_a"]
     low, high, question_id = row["ci_low"], row["ci_high"], row["question_id"]
@@ -228,23 +229,25 @@ def _preference(row: dict[str, Any], first: str = "") -> str:
     shown = low > 0.5 or high < 0.5
     if rate < 0.5 if shown or not first else first == b:
         a, b, rate, low, high = b, a, 1 - rate, 1 - high, 1 - low
+    ties = _ties(row)
     if isnan(low):
+        counted_half = f" ({ties})" if ties else ""
         return (
-            f"{a} was preferred to {b} on {question_id} in {_percent(rate)} of comparisons, and "
-            f"how sure that is was not estimated ({_reason(row)})."
+            f"{a} has a win rate of {_percent(rate)} against {b} on {question_id}{counted_half}, "
+            f"and how sure that is was not estimated ({_reason(row)})."
         )
-    share = f"{_percent(rate)} ({_percent(low)} to {_percent(high)}) of comparisons"
+    interval = f"{_percent(low)} to {_percent(high)}"
+    share = f"{_percent(rate)} ({interval}; {ties})" if ties else f"{_percent(rate)} ({interval})"
     if not shown:
         return (
-            f"no preference could be shown between them on {question_id}; {a} was preferred in "
-            f"{share}."
+            f"the votes on this pair show no preference on {question_id}; win rate of {a} {share}."
             if first
-            else f"On {question_id}, no preference could be shown between {a} and {b}: {a} was "
-            f"preferred in {share}."
+            else f"On {question_id}, no preference could be shown between {a} and {b}: win rate of "
+            f"{a} {share}."
         )
     voters = _voters(row)
     chance = _may_be_chance(row["p_holm"])
-    said = f"{voters} preferred {a} to {b} on {question_id} in {share}{chance}."
+    said = f"{voters} preferred {a} to {b} on {question_id}, with a win rate of {share}{chance}."
     return said if first else said[0].upper() + said[1:]
 
 
@@ -252,16 +255,16 @@ def _first(rated: pd.DataFrame) -> str:
     """Which models may be first, by the ranks of `tables.RATINGS`, the highest rating on top."""
     tied = rated.get("tied_for_first", pd.Series(pd.NA, rated.index))
     if tied.isna().any():
-        return "How sure the order is was not estimated"
-    first = list(rated.loc[tied.astype(bool), "model"])
+        return "How sure the order of the ratings is was not estimated"
+    first, none = list(rated.loc[tied.astype(bool), "model"]), "was shown to be rated below another"
     if len(first) == len(rated):
-        return "All models are tied for first: none could be shown to be better than another"
-    if len(first) == 1:
-        return f"{first[0]} alone is first: every other model was shown to be behind one"
-    return (
-        f"{', '.join(first[:-1])} and {first[-1]} are tied for first: none of them was shown to be "
-        "behind another"
-    )
+        said = f"all models are tied for first: none {none}"
+    elif len(first) == 1:
+        said = f"{first[0]} alone is first: every other model {none}"
+    else:
+        named = f"{', '.join(first[:-1])} and {first[-1]}"
+        said = f"{named} are tied for first: none of them {none}"
+    return f"By the ratings, which use the votes of all pairs, {said}"
 
 
 def _anytime_share(row: dict[str, Any]) -> str:
@@ -281,18 +284,22 @@ def _voters(row: dict[str, Any]) -> str:
 
 def _counts(row: dict[str, Any], won: int, lost: int, unknown: Collection[str]) -> str:
     """`46 won, 23 lost, 11 ties counted half; 20 prompts, 15 annotators`."""
+    of = ", ".join(
+        f"{noun}s unknown" if f"{noun}_id" in unknown else counted(row[f"n_{noun}s"], noun)
+        for noun in ("prompt", "annotator")
+    )
+    return f"{', '.join(filter(None, [f'{won} won, {lost} lost', _ties(row)]))}; {of}"
+
+
+def _ties(row: dict[str, Any]) -> str:
+    """`11 ties counted half`, as the rule of the row has it; empty where there are none."""
     ties = [counted(row["ties"], "tie")] if row["ties"] else []
     both_bad = [f"{row['both_bad']} both bad"] if row["both_bad"] else []
     rule = row.get("ties_rule", "half")
     halves = {"half": ties + both_bad, "both_bad_apart": ties}.get(rule, [])
     left_out = {"drop": ties + both_bad, "both_bad_apart": both_bad}.get(rule, [])
-    half = f", {' and '.join(halves)} counted half" if halves else ""
-    half += f", {' and '.join(left_out)} left out" if left_out else ""
-    of = ", ".join(
-        f"{noun}s unknown" if f"{noun}_id" in unknown else counted(row[f"n_{noun}s"], noun)
-        for noun in ("prompt", "annotator")
-    )
-    return f"{won} won, {lost} lost{half}; {of}"
+    half = [f"{' and '.join(halves)} counted half"] if halves else []
+    return ", ".join(half + ([f"{' and '.join(left_out)} left out"] if left_out else []))
 
 
 def counted(n: int, noun: str) -> str:

@@ -144,6 +144,10 @@ def test_dropped_annotators_leave_no_column_and_no_order_in_time(people, tmp_pat
     votes = read(tmp_path / "out", "votes")
     assert not {"annotator_id", "session_id", "created_at", "reason"} & set(votes.columns)
     assert votes["question_id"].is_monotonic_increasing
+    export_study(people, tmp_path / "named")
+    exact = read(tmp_path / "named", "votes")["response_ms"].astype(int)
+    assert any(exact % 100)  # so that rounding can be seen
+    assert sorted(votes["response_ms"].astype(int)) == sorted(round(ms, -2) for ms in exact)
     readme = (tmp_path / "out" / "README.md").read_text("utf-8")
     assert "Annotators, sessions and times were left out" in readme
     assert "`evalkit analyze` refuses it" in readme

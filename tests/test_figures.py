@@ -189,6 +189,24 @@ def test_slices_have_a_panel_per_pair_and_a_dot_as_full_as_it_is_sure() -> None:
     assert [0.55, 0.8] in bounds
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("half", "ties and both bad count half"),
+        ("drop", "ties and both bad left out"),
+        ("both_bad_apart", "ties half, both bad left out"),
+    ],
+)
+def test_the_axes_name_the_rule_for_ties_within_the_figure(rule: str, words: str) -> None:
+    axes = win_rate_figure(win_rates().assign(ties_rule=rule)).axes[0]
+    assert axes.get_xlabel() == f"win rate ({words})"
+    figure = slice_figure(sliced().assign(ties_rule=rule))
+    (label,) = [text for text in figure.texts if "win rate" in text.get_text()]
+    assert label.get_text() == f"win rate of the model named first ({words})"
+    box = label.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
 def test_sides_stand_at_the_left_share_of_each_question() -> None:
     sides = pd.DataFrame(
         {"question_id": ["quality"], "left_share": [0.53], "ci_low": [0.47], "ci_high": [0.59]}

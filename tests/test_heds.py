@@ -66,7 +66,10 @@ def test_what_the_files_know_is_filled_in(people: StudyFolder):
     assert known["3.3.1"].startswith("Locked before the votes, at 2025-01-01T00:00:00.000+00:00.")
     assert first["4.1.3"].startswith("quality of output in its own right")
     assert second["4.1.3"].startswith("quality of output relative to the input")
-    assert (first["4.3.3"], first["4.3.4"]) == ("3", "left image, right image, tie")
+    assert (first["4.3.3"], first["4.3.4"]) == (
+        "3",
+        "the left image, the right image, no difference",
+    )
     assert first["4.3.7"] == "Which image looks better made & <b>cleaner</b>?"
     assert "two-way (prompt x annotator) Wilson" in first["4.3.9"]
 
@@ -78,8 +81,8 @@ def test_agreement_is_that_of_the_analysis(people: StudyFolder):
     for question_id, place in (("quality", 40), ("alignment", 57)):
         number, answer = found[place]
         assert number == "4.3.11"
-        assert f"krippendorff alpha {alpha[question_id]:.3f} (" in answer
-        assert "repeat consistency not estimated (" in answer
+        assert f"Krippendorff's alpha {alpha[question_id]:.3f} (" in answer
+        assert "same answer on a repeat not estimated (" in answer
 
 
 def test_what_the_files_do_not_know_is_left_to_the_authors(people: StudyFolder):
@@ -97,7 +100,18 @@ def test_entry_by_prolific_and_reasons_are_said(tmp_path: Path):
     known = dict(answers_of(folder))
     assert known["3.2.3"].startswith("They came through Prolific, at most 40 people.")
     assert known["3.3.7"].endswith("online (through Prolific)")
-    assert "the ids that Prolific gives" in known["5.2"]
+    assert "the ids that Prolific gives (of the person's a hash as well)" in known["5.2"]
+    for kept in (
+        "choices, corrections and their times",
+        "agreed",
+        "withdrew",
+        "consent",
+        "window and screen",
+        "hashes of links and cookies",
+        "under labels in its report",
+    ):
+        assert kept in known["5.2"], kept
+    assert "free text" not in known["5.2"]  # no reasons were asked for
     assert "SECRET1" not in str(known)
 
 

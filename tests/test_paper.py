@@ -18,6 +18,7 @@ from evalkit.report.methods import methods, plain
 from evalkit.report.paper import write_paper
 from evalkit.report.results import read_results
 from evalkit.report.supplement import latex_tables, write_tables
+from evalkit.report.terms import MEASURES
 from evalkit.study_folder import StudyFolder
 from tests.report_study import write_study
 
@@ -111,7 +112,7 @@ def test_agreement_is_that_of_the_csv(studies):
     csv = csv.sort_values("question_id", ascending=False, kind="stable")  # quality is asked first
     for row, expected in zip(rows, csv.to_dict("records"), strict=True):
         value = expected["estimate"]
-        assert row[:2] == [expected["question_id"], expected["measure"].replace("_", " ")]
+        assert row[:2] == [expected["question_id"], MEASURES[expected["measure"]]]
         assert row[2] == DASH if np.isnan(value) else numbers_of(row[2]) == [round(value, 3)]
         assert int(row[4]) == expected["n"]
     assert [row[2] for row in rows].count(DASH) == 2  # nobody saw a pair again
@@ -146,8 +147,8 @@ def test_exclusions_and_metrics_have_tables_where_the_analysis_has_them(study):
         ["excluded", "", "1", "30"],
     ]
     assert rows_of(table_of(study, "metric_agreement.tex")) == [
-        ["quality", "clip\\_score", "ViT\\_B/32 \\& 5\\%", "accuracy", "0.612", "0.500 to 0.700",
-         "100", "3", "8"]
+        ["quality", "clip\\_score", "ViT\\_B/32 \\& 5\\%", "votes predicted", "0.612",
+         "0.500 to 0.700", "100", "3", "8"]
     ]  # fmt: skip
     (study.analysis / "metric_agreement.csv").unlink()
     write_tables(read_results(study))
@@ -207,7 +208,7 @@ def test_methods_say_how_the_study_was_done(studies):
         "The study's seed is 7.",
         "5% of an annotator's trials were attention checks",
         "The rules of exclusion were fixed before the votes: none",
-        "two-way (prompt x annotator) Wilson",
+        "the comparisons of two models that one of them won; ties and both bad count half (two-way",
         "corrected by Holm over the pairs",
         "432 of 432 planned votes were there at the analysis. Earlier looks at results: none.",
         f"The study file has the SHA-256 {studies['people'].study.sha256}.",

@@ -231,6 +231,14 @@ def test_a_format_is_guessed_for_the_message_only(tmp_path):
         read_votes(path)
 
 
+def test_an_export_without_annotators_is_called_one_and_no_log_of_others(tmp_path):
+    votes = frame().drop(columns="annotator_id").assign(left_model="x", kind="main")
+    path = write(tmp_path / "votes.csv", votes)
+    with pytest.raises(TableError, match="annotator_id is missing.*without --drop-annotators") as e:
+        read_votes(path)
+    assert "arena" not in str(e.value)
+
+
 @pytest.mark.parametrize("own", ["vote_source", "kind", "excluded_by", "annotator_id", "prompt_id"])
 def test_a_table_of_evalkit_is_not_read_as_a_log_of_others(tmp_path, own):
     """Its label would be lost, and votes on two questions would be one question's."""

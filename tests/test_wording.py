@@ -1,5 +1,7 @@
 """Results in words: who was preferred, how surely, and what could not be estimated."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,7 +95,8 @@ def test_a_reason_cannot_bring_markup_into_a_cell() -> None:
         win_rate_a=np.nan, ci_low=np.nan, ci_high=np.nan, p_value=np.nan, p_holm=np.nan,
         wins_a=0, wins_b=0, ties=0, both_bad=0, method="<img src=x>; rule",
     )  # fmt: skip
-    sheet = win_rate_sheet(pd.DataFrame([row]), "")
+    results = SimpleNamespace(win_rates=pd.DataFrame([row]), pairs_are_known=False, stamp="")
+    sheet = win_rate_sheet(results)
     assert "not estimated (&lt;img src=x&gt;)" in str(sheet.rows[0][3])
 
 
@@ -113,31 +116,45 @@ def answer(ratings=(), **changes):
     return headline(pd.DataFrame(rows), pd.DataFrame(ratings), "96 votes")
 
 
-SHARE = "61% (54% to 67%) of comparisons"
+SHARE = "61% (54% to 67%; 7 ties counted half)"
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({}, f"Annotators preferred x to y on quality in {SHARE}."),
+        ({}, f"Annotators preferred x to y on quality, with a win rate of {SHARE}."),
         (
             {"vote_source": "SIMULATED VOTES", "p_holm": 0.08},
-            f"Simulated annotators preferred x to y on quality in {SHARE}; over all pairs this may "
-            "be chance (Holm p = 0.08).",
+            f"Simulated annotators preferred x to y on quality, with a win rate of {SHARE}; over "
+            "all pairs this may be chance (Holm p = 0.08).",
         ),
         (
             {"win_rate_a": 0.39, "ci_low": 0.33, "ci_high": 0.46},
-            f"Annotators preferred y to x on quality in {SHARE}.",
+            f"Annotators preferred y to x on quality, with a win rate of {SHARE}.",
         ),
         (
             {"win_rate_a": 0.48, "ci_low": 0.41, "ci_high": 0.55},
-            "On quality, no preference could be shown between y and x: y was preferred in 52% (45% "
-            "to 59%) of comparisons.",
+            "On quality, no preference could be shown between y and x: win rate of y 52% (45% to "
+            "59%; 7 ties counted half).",
         ),
         (
             {"ci_low": np.nan, "ci_high": np.nan},
-            "x was preferred to y on quality in 61% of comparisons, and how sure that is was not "
-            "estimated (no interval: one prompt).",
+            "x has a win rate of 61% against y on quality (7 ties counted half), and how sure that "
+            "is was not estimated (no interval: one prompt).",
+        ),
+        (
+            {"both_bad": 2, "ties_rule": "both_bad_apart"},
+            "Annotators preferred x to y on quality, with a win rate of 61% (54% to 67%; 7 ties "
+            "counted half, 2 both bad left out).",
+        ),
+        (
+            {"ties_rule": "drop"},
+            "Annotators preferred x to y on quality, with a win rate of 61% (54% to 67%; 7 ties "
+            "left out).",
+        ),
+        (
+            {"ties": 0},
+            "Annotators preferred x to y on quality, with a win rate of 61% (54% to 67%).",
         ),
         (
             {"win_rate_a": np.nan, "ci_low": np.nan, "ci_high": np.nan},
@@ -159,21 +176,27 @@ def rated(*tied, names="xyz"):
 @pytest.mark.parametrize(
     ("tied", "sentence"),
     [
-        ((True, False, False), "x alone is first: every other model was shown to be behind one"),
+        (
+            (True, False, False),
+            "By the ratings, which use the votes of all pairs, x alone is first: every other model "
+            "was shown to be rated below another",
+        ),
         (
             (True, True, False),
-            "x and y are tied for first: none of them was shown to be behind another",
+            "By the ratings, which use the votes of all pairs, x and y are tied for first: none of "
+            "them was shown to be rated below another",
         ),
         (
             (True, True, True),
-            "All models are tied for first: none could be shown to be better than another",
+            "By the ratings, which use the votes of all pairs, all models are tied for first: none "
+            "was shown to be rated below another",
         ),
-        ((pd.NA, pd.NA, pd.NA), "How sure the order is was not estimated"),
+        ((pd.NA, pd.NA, pd.NA), "How sure the order of the ratings is was not estimated"),
     ],
 )
 def test_the_answer_on_many_models_is_about_the_best_two(tied, sentence):
     first, second = answer(rated(*tied))
-    said = f"annotators preferred x to y on quality in {SHARE}."
+    said = f"annotators preferred x to y on quality, with a win rate of {SHARE}."
     assert first == f"x has the highest rating, y the next: {said}"
     assert second == f"{sentence}; 96 votes."
 
@@ -181,8 +204,8 @@ def test_the_answer_on_many_models_is_about_the_best_two(tied, sentence):
 def test_the_best_rated_need_not_win_nor_meet_the_next():
     lost, _ = answer(rated(True, True, True), win_rate_a=0.45, ci_low=0.38, ci_high=0.52)
     assert lost.endswith(
-        "no preference could be shown between them on quality; x was preferred in 45% (38% to 52%) "
-        "of comparisons."
+        "the votes on this pair show no preference on quality; win rate of x 45% (38% to 52%; 7 "
+        "ties counted half)."
     )
     apart, _ = answer(rated(True, True, True, names="yzx"))
     assert apart.endswith("y and z were not compared with each other on quality.")

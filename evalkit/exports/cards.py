@@ -23,8 +23,8 @@ _PEOPLE = (
 )
 _NOBODY = (
     "Annotators, sessions and times were left out, and rows do not stand in the order in which "
-    "votes were given. The intervals of the study's analysis rest on who voted: they cannot be had "
-    "from this export, and `evalkit analyze` refuses it."
+    "votes were given; `response_ms` is rounded to 100. The intervals of the study's analysis rest "
+    "on who voted: they cannot be had from this export, and `evalkit analyze` refuses it."
 )
 _INPUTS = "The input images of the prompts are not in this export."
 _REASONS = "`reason` is what annotators wrote; it may name people."

@@ -17,6 +17,7 @@ from evalkit.study_folder import StudyFolder
 
 _BESIDE = ["seed", "image_a", "image_b", "choice", "revision"]  # of each vote, behind the columns
 _OF_PEOPLE = ["annotator_id", "session_id", "created_at"]  # from times one could find sittings
+_TENTH = 100  # ms: as fine as times to answer are where nobody is to be found by them
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def published(
 
     Annotators are a1, a2, ..., sessions s1, ... in the order of their ids, since what is drawn with
     a seed depends on that order alone. With `drop_annotators` neither is there, nor when a vote was
-    given; the rows then stand by question and pair.
+    given; the rows then stand by question and pair, and response_ms, by which votes could be told
+    apart and joined, is rounded to 100 ms.
     """
     comparisons = judged_votes(folder, store).comparisons
     if comparisons.empty:
@@ -127,6 +129,8 @@ def _pseudonymous(votes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _without_people(votes: pd.DataFrame) -> pd.DataFrame:
-    """Without who voted and when, in an order that tells neither."""
+    """Without who voted and when, in an order that tells neither, with rounded times to answer."""
+    rounded = (votes["response_ms"] / _TENTH).round().astype(int) * _TENTH
+    votes = votes.assign(response_ms=rounded)
     order = ["question_id", "pair_id", "kind", "winner", "left_model", "response_ms"]
     return votes.drop(columns=_OF_PEOPLE).sort_values(order, kind="stable").reset_index(drop=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from evalkit import tables
 from evalkit.report.datasheet import Part
 from evalkit.report.results import Results
+from evalkit.report.terms import CHOICES, MEASURES
 from evalkit.study_sections import Question
 from evalkit.wording import counted
 
@@ -23,7 +24,6 @@ _DRAWN = {
         "seed {seed}"
     ),
 }
-_CHOICES = {"left": "left image", "right": "right image", "tie": "tie", "both_bad": "both bad"}
 
 
 def heds(results: Results) -> list[Part]:
@@ -201,7 +201,7 @@ def _criterion(results: Results, question: Question) -> dict[str, str]:
         "in the files)",
         "4.3.2 Definition given to evaluators": "the question itself (4.3.7)",
         "4.3.3 Size of the scale": str(len(choices)),
-        "4.3.4 Values of the scale": ", ".join(_CHOICES[choice] for choice in choices),
+        "4.3.4 Values of the scale": ", ".join(CHOICES[choice] for choice in choices),
         "4.3.5 How the scale is presented": "multiple-choice options: one, by key or button",
         "4.3.6 Task where there is no scale": "N/A",
         "4.3.7 Question, verbatim": _line(question.text),
@@ -230,7 +230,7 @@ def _agreement(results: Results, question_id: str) -> str:
     frame = results.agreement
     said = []
     for row in frame[frame["question_id"] == question_id].to_dict("records"):
-        name = row["measure"].replace("_", " ")
+        name = MEASURES[row["measure"]]
         if pd.isna(row["estimate"]):
             said.append(f"{name} not estimated ({row['method'].split(';')[0]})")
             continue
@@ -242,13 +242,17 @@ def _agreement(results: Results, question_id: str) -> str:
 
 def _ethics(results: Results) -> dict[str, str]:
     kept = (
-        "evalkit keeps choices, their times and the size of the window under a random id"
+        "no name, address or e-mail is asked for. The vote database has, under a random id, "
+        "choices, corrections and their times, when each person was invited, came, agreed, was "
+        "last there and withdrew, the version of the consent, sizes of window and screen, what the "
+        "page noted of them, reasons for blocking, and hashes of links and cookies"
         + (", and reasons as free text" if results.study.session.reasons else "")
         + (
-            ", and in the vote database the ids that Prolific gives"
+            ", and the ids that Prolific gives (of the person's a hash as well)"
             if results.study.entry.kind == "prolific"
             else ""
         )
+        + ". Choices and times are also in the study's analysis, and under labels in its report"
     )
     if results.simulated:
         kept = f"no person took part: {tables.SIMULATED}"

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evalkit.report.figures import rank_range
+from evalkit.report.terms import MEASURES
 
 Row = dict[str, Any]
 Cell = Callable[[Row], str]
@@ -63,7 +64,7 @@ def win_rate_latex(win_rates: pd.DataFrame, stamp: str) -> LatexTable:
         "Question": lambda row: escaped(row["question_id"]),
         "A": lambda row: escaped(row["model_a"]),
         "B": lambda row: escaped(row["model_b"]),
-        r"A wins (\%)": lambda row: _percent(row["win_rate_a"]),
+        r"win rate of A (\%)": lambda row: _percent(row["win_rate_a"]),
         r"95\% interval": lambda row: _interval(row, _percent),
         "for A": lambda row: _count(row["wins_a"]),
         "for B": lambda row: _count(row["wins_b"]),
@@ -97,7 +98,7 @@ def agreement_latex(agreement: pd.DataFrame, stamp: str) -> LatexTable:
     """Every row of `tables.AGREEMENT`."""
     cells: dict[str, Cell] = {
         "Question": lambda row: escaped(row["question_id"]),
-        "Measure": lambda row: escaped(row["measure"].replace("_", " ")),
+        "Measure": lambda row: escaped(MEASURES[row["measure"]]),
         "Estimate": lambda row: _decimal(row["estimate"], 3),
         r"95\% interval": lambda row: _interval(row, lambda value: _decimal(value, 3)),
         "$n$": lambda row: _count(row["n"]),
@@ -124,7 +125,7 @@ def metric_agreement_latex(agreement: pd.DataFrame, stamp: str) -> LatexTable:
         "Question": lambda row: escaped(row["question_id"]),
         "Metric": lambda row: escaped(row["metric"]),
         "Weights": lambda row: escaped(row["weights"]),
-        "Measure": lambda row: escaped(row["measure"].replace("_", " ")),
+        "Measure": lambda row: escaped(MEASURES[row["measure"]]),
         "Estimate": lambda row: _decimal(row["estimate"], 3),
         r"95\% interval": lambda row: _interval(row, lambda value: _decimal(value, 3)),
         "$n$": lambda row: _count(row["n"]),

@@ -6,6 +6,7 @@ from typing import Any
 from evalkit import tables
 from evalkit.report.datasheet import flatten
 from evalkit.report.results import Results
+from evalkit.report.terms import CHOICES, ties_counted
 from evalkit.wording import counted, exclusion_sentence
 
 _MARKS = re.compile(r"([\\`*_<>\[\]#|])")
@@ -13,12 +14,6 @@ _ENTRIES = {
     "personal": "Annotators came by personal links that the coordinator gave out.",
     "prolific": "Annotators came from Prolific (at most {limit}), or by personal links.",
     "open": "Annotators came by one open link (at most {limit} people), or by personal links.",
-}
-_CHOICES = {
-    "left": "the left image",
-    "right": "the right image",
-    "tie": "no difference",
-    "both_bad": "both are bad",
 }
 
 
@@ -157,7 +152,7 @@ def _questions(results: Results) -> str:
     lines = ["Two images stood side by side under one question, in this order of questions:", ""]
     for question in _in_asked_order(results):
         shown = "with the prompt above the images" if question.show_prompt else "without the prompt"
-        choices = ", ".join(_CHOICES[choice] for choice in question.choices)
+        choices = ", ".join(CHOICES[choice] for choice in question.choices)
         asked = f'{plain(question.id)}: "{plain(question.text)}"'
         lines.append(f"- {asked}, {shown}; answers offered: {choices}.")
     return "\n".join(lines)
@@ -251,10 +246,12 @@ def _exclusions(results: Results) -> str:
 def _analysis(results: Results) -> str:
     win_rates = "; ".join(sorted(set(results.win_rates["method"])))
     ratings = "; ".join(sorted(set(results.ratings["method"])))
-    options = results.summary.get("options", {})
+    options, counted_as = results.summary.get("options", {}), ties_counted(results.win_rates)
+    counted_as = f"; {counted_as}" if counted_as else ""
     text = (
-        "A win rate is the share of the comparisons of two models that one of them won "
-        f"({plain(win_rates)}). P-values are corrected by Holm over the pairs of one question. "
+        "A win rate is the share of the comparisons of two models that one of them won"
+        f"{counted_as} ({plain(win_rates)}). P-values are corrected by Holm over the pairs of one "
+        "question. "
         f"Ratings: {plain(ratings)}."
     )
     if "seed" in options:

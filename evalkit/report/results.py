@@ -14,6 +14,7 @@ from evalkit import tables
 from evalkit.analysis.exclusions import counted
 from evalkit.early_looks import PlannedVotes, require_planned
 from evalkit.errors import StudyError
+from evalkit.exports.published import pseudonyms
 from evalkit.files import read_bytes
 from evalkit.lock import lock_facts, lock_hash, require_unchanged
 from evalkit.report.figures import mark
@@ -28,12 +29,14 @@ _SLICED = "win_rates_by_"  # files of win rates by a column are named after it
 class Results:
     """The tables and files of one analysed study; files that may be absent are empty.
 
-    `comparisons` are the votes that count; `exclusions` and `sensitivity` say what does not, and
-    what the results are with it. `win_rates_by` has the win rates by each column that the analysis
-    was sliced by, category and challenge first.
+    `every_vote` has those that a rule sets aside as well, `comparisons` the ones that count;
+    `exclusions` and `sensitivity` say what does not, and what the results are with it.
+    `win_rates_by` has the win rates by each column that the analysis was sliced by, category and
+    challenge first.
     """
 
     folder: StudyFolder
+    every_vote: pd.DataFrame
     comparisons: pd.DataFrame
     exclusions: pd.DataFrame
     sensitivity: pd.DataFrame
@@ -111,10 +114,10 @@ class Results:
 
     @cached_property
     def annotator_labels(self) -> dict[str, str]:
-        """`a01`, `a02` and so on for each annotator_id, down the table of annotators."""
-        ids = self.annotators["annotator_id"]
-        digits = max(2, len(str(len(ids))))
-        return {name: f"a{number:0{digits}d}" for number, name in enumerate(ids, start=1)}
+        """`a01`, `a02` and so on for each stored annotator_id, in the order of the ids."""
+        of_tables = (self.annotators, self.every_vote)
+        ids = pd.concat([table["annotator_id"] for table in of_tables]).drop_duplicates()
+        return dict(zip(ids, pseudonyms(ids, "a"), strict=True))
 
     def asked(self, name: str, question_id: str) -> pd.DataFrame:
         """The rows of a table that are of one question."""
@@ -140,6 +143,7 @@ def read_results(folder: StudyFolder, early: bool = False) -> Results:
     """
     require_unchanged(folder)
     images, prompts = folder.read_images(), folder.read_prompts()
+    every_vote = _analysed(folder, "comparisons", tables.COMPARISONS)
     win_rates = _by_question(folder, "win_rates", tables.WIN_RATES)
     if win_rates.empty:
         raise StudyError(
@@ -151,7 +155,8 @@ def read_results(folder: StudyFolder, early: bool = False) -> Results:
         require_planned(planned_votes, folder.root, folder.analysis)
     return Results(
         folder=folder,
-        comparisons=counted(_analysed(folder, "comparisons", tables.COMPARISONS)),
+        every_vote=every_vote,
+        comparisons=counted(every_vote),
         exclusions=_if_there(folder, "exclusions", tables.EXCLUSIONS),
         sensitivity=_if_there(folder, "sensitivity", tables.SENSITIVITY),
         anytime=_if_there(folder, "anytime", tables.ANYTIME),

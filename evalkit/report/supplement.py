@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
+from evalkit import tables
 from evalkit.files import write_bytes, write_text
 from evalkit.report import latex
 from evalkit.report.results import Results
@@ -15,12 +17,15 @@ TABLES = (
     "sets", "spreads", "metric_agreement", "metric_bins", "metric_differences", "disagreements",
     "judge_bias", "speed",
 )  # fmt: skip
+LABELLED = ("comparisons", "annotators", "stability")  # the tables that name annotators
+_OF_SITTINGS = ["trial_id", "session_id", "created_at"]  # by which votes could be joined to people
 
 
 def write_tables(results: Results) -> list[str]:
     """Copy the result tables and scores into report/tables, and write those of a paper as LaTeX.
 
-    Gives their paths from the page.
+    Those of `LABELLED` have the page's labels in place of stored ids, and `comparisons` neither
+    trials and sittings nor times. Gives their paths from the page.
     """
     target = results.folder.report / "tables"
     sources = [
@@ -30,13 +35,32 @@ def write_tables(results: Results) -> list[str]:
     ]
     present = [source for source in sources if source.is_file()]
     for source in present:
-        write_bytes(target / source.name, source.read_bytes())
+        if source.stem not in LABELLED:
+            write_bytes(target / source.name, source.read_bytes())
+    for name, (frame, table) in _labelled(results).items():
+        if f"{name}.csv" in {source.name for source in present}:
+            tables.write(frame, target / f"{name}.csv", table)
     papers = latex_tables(results)
     for name, table in papers.items():
         write_text(target / name, table.text)
     names = [*(source.name for source in present), *papers]
     _keep_only(target, set(names))
     return [f"tables/{name}" for name in names]
+
+
+def _labelled(results: Results) -> dict[str, tuple[pd.DataFrame, tables.Table]]:
+    """The tables of `LABELLED` with what they are, as they may be shown to others."""
+    labels = results.annotator_labels
+    votes, people, stability = results.every_vote, results.annotators, results.stability
+    votes = votes.assign(annotator_id=votes["annotator_id"].map(labels)).drop(columns=_OF_SITTINGS)
+    people = people.assign(annotator_id=people["annotator_id"].map(labels))
+    without = stability["without"].map(labels).where(stability["dropped"] == "annotator")
+    stability = stability.assign(without=without.fillna(stability["without"]))
+    return {
+        "comparisons": (votes, tables.IMPORTED_VOTES),
+        "annotators": (people, tables.ANNOTATORS),
+        "stability": (stability, tables.STABILITY),
+    }
 
 
 def latex_tables(results: Results) -> dict[str, latex.LatexTable]:

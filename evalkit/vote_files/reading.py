@@ -22,6 +22,7 @@ from evalkit.vote_files.values import (
 )
 
 DEFAULT = "evalkit"
+_OF_AN_EXPORT = ("model_a", "model_b", "winner", "left_model", "kind")  # with or without annotators
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,12 @@ def require_columns(
     shown = in_one_line(listed(found))
     for name in form.needs:
         if name not in found:
+            if name == "annotator_id" and set(_OF_AN_EXPORT) <= set(found):
+                raise TableError(
+                    f"{path}: column {name} is missing, as in an export of evalkit without "
+                    "annotators; intervals need to know which votes are of one person; export the "
+                    "study again without --drop-annotators"
+                )
             others = [other.name for other in FORMATS.values() if set(other.needs) <= set(found)]
             other = f"; it looks like --format {others[0]}" if others else ""
             raise TableError(

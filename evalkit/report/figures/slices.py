@@ -26,6 +26,7 @@ from evalkit.report.figures.style import (
     short_name,
 )
 from evalkit.report.firmness import firmness
+from evalkit.report.terms import ties_counted
 
 NO_VALUE = "(none)"
 _TOP, _BOTTOM, _HEAD, _FOOT, _ROW = 0.34, 0.3, 0.42, 0.26, 0.17  # inches
@@ -42,7 +43,7 @@ _DOTS = {  # as the legend of the page has them
 def slice_figure(slices: pd.DataFrame, stamp: str = "") -> Figure:
     """A panel per pair, a row per value (`tables.WIN_RATES` with `by`, of one question).
 
-    A dot is the share that model_a won, with its interval and a line at 50%: full where the test
+    A dot is the win rate of model_a, with its interval and a line at 50%: full where the test
     over all pairs and values shows a preference (Holm), half where only its own interval does,
     open otherwise.
     """
@@ -64,9 +65,9 @@ def slice_figure(slices: pd.DataFrame, stamp: str = "") -> Figure:
                 (left / WIDTH, 1 - (top + panel) / height, width / WIDTH, panel / height)
             )
             _panel(axes, models, width, values, rows.set_index("value"), named=column == 0)
-        middle = (LEFT + _NAMES + WIDTH - RIGHT) / 2 / WIDTH
+        ties = f" ({said})" if (said := ties_counted(slices)) else ""
         figure.text(
-            middle, 0.1 / height, "share of comparisons won by the model named first", ha="center",
+            1 - RIGHT / WIDTH, 0.1 / height, f"win rate of the model named first{ties}", ha="right",
             va="bottom", color=MUTED, fontsize=8,
         )  # fmt: skip
         return figure

@@ -1,4 +1,4 @@
-"""Win rates as bars, one per pair: who won which share, and how surely."""
+"""Win rates as bars, one per pair: how high, and how surely."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from evalkit.report.figures.rows import by_row, row_name, rows_figure, share_axis, whisker
 from evalkit.report.figures.style import CARD, HALF, MUTED, PALE, STRONG, STYLE, one
+from evalkit.report.terms import ties_counted
 
 
 def win_rate_figure(win_rates: pd.DataFrame, stamp: str = "", linked: bool = False) -> Figure:
@@ -17,14 +18,16 @@ def win_rate_figure(win_rates: pd.DataFrame, stamp: str = "", linked: bool = Fal
 
     The bar is split at `win_rate_a`: model_a's share from the left, model_b's from the right, with
     the interval across the split and a line at 50%. The preferred side is in full colour where the
-    interval leaves out 50%; otherwise both are pale. With `linked`, each row leads to `pairs_link`.
+    interval leaves out 50%; otherwise both are pale. The axis names the rule for ties.
+    With `linked`, each row leads to `pairs_link`.
     """
     with rc_context(STYLE):
         title = one(win_rates["question_id"])
         figure, axes = rows_figure(len(win_rates), title, stamp, right=0.72)
         share_axis(axes)
         axes.axvline(0.5, zorder=4, gid="half", **HALF)
-        axes.set_xlabel("share of comparisons won")
+        ties = ties_counted(win_rates)
+        axes.set_xlabel(f"win rate ({ties})" if ties else "win rate")
         for y, row in enumerate(win_rates.to_dict("records")):
             _win_rate_bar(axes, y, row)
             if linked:

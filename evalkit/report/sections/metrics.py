@@ -21,19 +21,13 @@ from evalkit.report.figures import (
 )
 from evalkit.report.results import Results
 from evalkit.report.section import Drawing, Part, Section
+from evalkit.report.terms import MEASURES
 
 _TWO = decimals(2)
 _ABSENT = Markup(
     "No scores yet. Run <code>evalkit score STUDY</code>, then <code>evalkit analyze STUDY</code> "
     "and <code>evalkit report STUDY</code>."
 )
-_MEASURES = {
-    "accuracy": "votes predicted",
-    "auc": "area under the curve",
-    "ceiling": "ceiling: other annotators",
-    "floor": "floor: names of models alone",
-    "rank_correlation": "rank correlation over models",
-}
 
 
 def metrics_section(results: Results) -> Section:
@@ -223,7 +217,7 @@ def _agreement_sheet(results: Results) -> Sheet:
         "Question": text("question_id"),
         "Metric": text("metric"),
         "Weights": text("weights"),
-        "Measure": lambda row: _MEASURES[row["measure"]],
+        "Measure": lambda row: MEASURES[row["measure"]],
         "Estimate": number("estimate", decimals(3)),
         "95% interval": interval(decimals(3)),
         "n": tally("n"),

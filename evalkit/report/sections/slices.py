@@ -79,7 +79,7 @@ def _slice_sheet(results: Results, by: str, slices: pd.DataFrame) -> Sheet:
         "A": text("model_a"),
         "B": text("model_b"),
         by.capitalize(): lambda row: row["value"] or NO_VALUE,
-        "A wins": leading(rate, pairs_link) if results.pairs_are_known else rate,
+        "win rate of A": leading(rate, pairs_link) if results.pairs_are_known else rate,
         "95% interval": interval(percent),
         "for A": tally("wins_a"),
         "for B": tally("wins_b"),

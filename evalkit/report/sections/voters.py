@@ -22,17 +22,8 @@ from evalkit.report.figures import sides_figure
 from evalkit.report.results import Results
 from evalkit.report.section import Part, Section
 from evalkit.report.sections.exclusions import exclusions_part
+from evalkit.report.terms import MEASURES, TIES
 
-_MEASURES = {
-    "krippendorff_alpha": "Krippendorff's alpha",
-    "raw_agreement": "raw agreement of two annotators",
-    "repeat_consistency": "same answer on a repeat",
-}
-_TIES = {
-    "half": "ties and both bad count half",
-    "drop": "ties and both bad left out",
-    "both_bad_apart": "ties half, both bad left out",
-}
 _TWO = decimals(2)
 _DASH = "\N{EN DASH}"
 
@@ -81,7 +72,7 @@ def _agreement_sheet(results: Results) -> Sheet:
     """Every row of `tables.AGREEMENT`."""
     cells = {
         "Question": text("question_id"),
-        "Measure": lambda row: _MEASURES[row["measure"]],
+        "Measure": lambda row: MEASURES[row["measure"]],
         "Estimate": number("estimate", _TWO),
         "95% interval": interval(_TWO),
         "n": tally("n"),
@@ -119,8 +110,8 @@ def _tie_sheet(results: Results) -> Sheet:
         "Question": text("question_id"),
         "A": text("model_a"),
         "B": text("model_b"),
-        "Rule": lambda row: _TIES[row["ties_rule"]],
-        "A wins": number("win_rate_a", percent),
+        "Rule": lambda row: TIES[row["ties_rule"]],
+        "win rate of A": number("win_rate_a", percent),
         "95% interval": interval(percent),
         "n": tally("n"),
         "p (Holm)": lambda row: p_value(row["p_holm"]),
@@ -149,7 +140,7 @@ def _annotator_sheet(results: Results) -> Sheet:
     notes = [
         "Attention and repeats: passed, of how many. Agreement: with other annotators on the same "
         "pair. Distance: how unlikely the votes are as those of the others go; 0 is usual. A dash: "
-        "too few votes to say. Labels go down tables/annotators.csv, which has the random ids.",
+        "too few votes to say. The files of this page have the same labels, and no stored ids.",
         *(f"Flag {name}: {meaning}." for name, meaning in FLAGS.items()),
     ]
     return sheet(

@@ -19,6 +19,7 @@ from evalkit.report.cells import (
 from evalkit.report.figures import pairs_link, win_rate_figure
 from evalkit.report.results import Results
 from evalkit.report.section import Drawing, Part, Section
+from evalkit.report.terms import ties_counted
 from evalkit.wording import decision_words, win_rate_sentence
 
 _ANYTIME = Markup(
@@ -29,9 +30,11 @@ _ANYTIME = Markup(
 
 def win_rates_section(results: Results) -> Section:
     """The figure of each question, then the table; under the rule anytime, its table as well."""
+    ties = f"; {said}" if (said := ties_counted(results.win_rates)) else ""
     words = [
-        "Each bar is one pair, split where the votes split. The whisker is the 95% interval; where "
-        "it leaves out the 50% line, the preferred side is in full colour."
+        "Each bar is one pair, split at the win rate: the share of comparisons that a model won"
+        f"{ties}. The whisker is the 95% interval; where it leaves out the 50% line, the "
+        "preferred side is in full colour."
     ]
     if results.pairs_are_known:
         words[0] += " A bar leads to the pairs behind it."
@@ -56,7 +59,7 @@ def win_rate_sheet(results: Results) -> Sheet:
         "Question": text("question_id"),
         "A": text("model_a"),
         "B": text("model_b"),
-        "A wins": leading(rate, pairs_link) if results.pairs_are_known else rate,
+        "win rate of A": leading(rate, pairs_link) if results.pairs_are_known else rate,
         "95% interval": interval(percent),
         "for A": tally("wins_a"),
         "for B": tally("wins_b"),
@@ -80,7 +83,9 @@ def anytime_sheet(anytime: pd.DataFrame, stamp: str) -> Sheet:
         "Question": text("question_id"),
         "A": text("model_a"),
         "B": text("model_b"),
-        "A wins": lambda row: percent(row["win_rate_a"]) if row["n"] else missing("no votes"),
+        "win rate of A": lambda row: (
+            percent(row["win_rate_a"]) if row["n"] else missing("no votes")
+        ),
         "anytime interval": interval(percent),
         "decision": decision_words,
         "n": tally("n"),
