@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from evalkit import tables
 from evalkit.errors import ModelError, StudyError
+from evalkit.files import file_sha256
 from evalkit.metrics.registry import DualEncoder
 from evalkit.scoring import score
 from evalkit.scoring.ahead import map_ahead
@@ -25,6 +27,7 @@ from tests.toy_metrics import (
     SHADES,
     Angles,
     Brightness,
+    Preferring,
     folder,
     image_of,
     npz,
@@ -271,3 +274,42 @@ def test_a_batch_size_that_is_given_is_that_of_the_calls(folder, plant):
     seen = plant("image", Brightness)
     score(folder, "toy", batch_size=8)
     assert seen.calls == [8]
+
+
+def list_hashes(folder: StudyFolder) -> None:
+    """images.csv with the hash of each image, as generation writes it."""
+    images = folder.read_images()
+    hashes = [file_sha256(folder.images / name) for name in images["file_name"]]
+    tables.write(images.assign(sha256=hashes), folder.images_file, tables.IMAGES)
+
+
+def test_an_image_that_is_not_the_one_voted_on_is_refused(folder, plant):
+    plant("image", Brightness)
+    list_hashes(folder)
+    assert len(score(folder, "toy")) == len(SHADES)
+    image_of(99).save(folder.images / "dark" / "p1-0.png")
+    with pytest.raises(StudyError, match=r"p1-0\.png: is another image than images\.csv lists"):
+        score(folder, "toy")
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (Image.fromarray(np.full((8, 8), 40000, dtype=np.uint16)), "has 16 bits per colour"),
+        (Image.new("RGBA", (8, 8), (200, 0, 0, 10)), "has transparent pixels"),
+    ],
+)
+def test_pixels_that_could_be_read_in_two_ways_are_refused(folder, plant, picture, said):
+    plant("image", Brightness)
+    picture.save(folder.images / "dark" / "p1-0.png")
+    with pytest.raises(ModelError, match=rf"p1-0\.png: {said}"):
+        score(folder, "toy")
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("image", Brightness), ("pair", Preferring)])
+def test_an_image_without_its_prompt_is_one_sentence(folder, plant, kind, metric):
+    plant(kind, metric)
+    prompts = folder.read_prompts()
+    tables.write(prompts[prompts["prompt_id"] != "p2"], folder.prompts_file, tables.PROMPTS)
+    with pytest.raises(StudyError, match=r"prompts\.csv: lacks p2 of images\.csv"):
+        score(folder, "toy")

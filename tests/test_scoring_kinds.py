@@ -15,7 +15,9 @@ from evalkit.metrics import registry
 from evalkit.scoring import score
 from evalkit.scoring.chosen import chosen_metrics
 from evalkit.scoring.told import told_json, told_lines
+from evalkit.study_folder import StudyFolder
 from tests.toy_metrics import (
+    PROMPTS,
     QUESTIONS,
     ROOT,
     SHADES,
@@ -62,6 +64,22 @@ def test_the_pairs_of_the_collection_are_those_that_are_judged(folder, plant):
     tables.write(pairs.assign(image_a="gone"), folder.pairs_file, tables.PAIRS)
     with pytest.raises(StudyError, match=r"1 of 1 pairs are of images that images.csv does not"):
         score(folder, "toy")
+
+
+def test_a_judge_reads_the_prompt_where_annotators_do(folder, plant):
+    read = {}
+
+    class Reading(Preferring):
+        def prefers_first(self, first, second, prompts, question):
+            read.setdefault(question, set()).update(prompts)
+            return super().prefers_first(first, second, prompts, question)
+
+    plant("pair", Reading)
+    file = folder.root / "study.toml"
+    head, question, rest = file.read_text().partition('text = "Which is darker?"')
+    file.write_text(head + question + rest.replace("show_prompt = false", "show_prompt = true"))
+    score(StudyFolder(folder.root), "toy")
+    assert read == {"Which is brighter?": {""}, "Which is darker?": set(PROMPTS.values())}
 
 
 def test_a_probability_above_one_is_refused(folder, plant):

@@ -94,7 +94,8 @@ class PairJudge(Protocol):
     ) -> list[float]:
         """Per pair, the probability (0 to 1) that the image shown first is called better.
 
-        `question` is the question's text as annotators read it.
+        `question` is the question's text as annotators read it; a prompt is empty where the
+        question does not show it (`show_prompt`), to the judge as little as to annotators.
         """
 
 

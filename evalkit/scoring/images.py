@@ -1,9 +1,11 @@
 """Metrics of single images: a score per image -> scores/<metric>.csv."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from evalkit import tables
-from evalkit.errors import StudyError
+from evalkit.errors import StudyError, listed
 from evalkit.scoring.metric_run import Run
 from evalkit.scoring.unit import Unit, hash_images
 from evalkit.scoring.writing import write_beside
@@ -17,7 +19,7 @@ def score_images(run: Run) -> pd.DataFrame:
     folder, job = run.folder, run.job
     images = folder.read_images()
     ok = ok_images(run)
-    prompts = folder.read_prompts().set_index("prompt_id")["prompt"]
+    prompts = prompt_texts(run, ok["prompt_id"])
     hashes = hash_images(folder, ok["file_name"], ok["sha256"])
     units = [
         Unit(
@@ -51,3 +53,16 @@ def ok_images(run: Run) -> pd.DataFrame:
     if ok.empty:
         raise StudyError(f"{run.folder.root}: no image is there to score; run: evalkit generate")
     return ok
+
+
+def prompt_texts(run: Run, wanted: Iterable[str]) -> dict[str, str]:
+    """The prompts of the study by prompt_id; StudyError where one that is wanted is missing."""
+    table = run.folder.read_prompts()
+    prompts = dict(zip(table["prompt_id"], table["prompt"], strict=True))
+    missing = [prompt_id for prompt_id in dict.fromkeys(wanted) if prompt_id not in prompts]
+    if missing:
+        raise StudyError(
+            f"{run.folder.prompts_file}: lacks {listed(missing[:5])} of images.csv; every image "
+            f"needs its prompt; make both again with: evalkit generate {run.folder.root}"
+        )
+    return prompts

@@ -5,7 +5,7 @@ import pandas as pd
 from evalkit import tables
 from evalkit.design import plan_pairs
 from evalkit.errors import EvalkitError, StudyError
-from evalkit.scoring.images import ok_images
+from evalkit.scoring.images import ok_images, prompt_texts
 from evalkit.scoring.metric_run import Run
 from evalkit.scoring.unit import Unit, hash_images
 from evalkit.scoring.writing import write_beside
@@ -16,13 +16,14 @@ _GIVEN = ["a_when_first", "a_when_second", "score"]
 def judge_pairs(run: Run) -> pd.DataFrame:
     """Judge every pair by every question of the study, in both orders (`tables.JUDGEMENTS`).
 
-    The pairs are those that annotators are shown, or will be. Raises StudyError where no two models
+    The pairs are those that annotators are shown, or will be, and the judge reads the prompt where
+    they do. Raises StudyError where no two models
     have an image of one prompt and seed, EvalkitError on a probability outside 0 to 1.
     """
     folder, job = run.folder, run.job
     images = ok_images(run).set_index("image_id")
     pairs = _read_pairs(run, images)
-    prompts = folder.read_prompts().set_index("prompt_id")["prompt"]
+    prompts = prompt_texts(run, pairs["prompt_id"])
     hashes = hash_images(folder, images["file_name"], images["sha256"])
     units, rows = [], []
     for question in folder.study.questions:
@@ -34,7 +35,7 @@ def judge_pairs(run: Run) -> pd.DataFrame:
                     label=f"{files[0]} and {files[1]}",
                     files=files,
                     hashes=tuple(hashes[name] for name in names),
-                    prompt=prompts[pair.prompt_id],
+                    prompt=prompts[pair.prompt_id] if question.show_prompt else "",
                     question=question.text,
                 )
             )

@@ -48,21 +48,27 @@ def hash_images(folder: StudyFolder, names: Iterable[str], listed: Iterable[str]
     """The SHA-256 of each image of the study, by its name below `folder.images`.
 
     Files of this machine are read. Of an object store, which takes a file whole, the hash that is
-    `listed` counts as long as the image lies there, so that nothing is read again over a network.
-    Raises StudyError where an image is missing or cannot be read.
+    `listed` (images.csv) counts as long as the image lies there, so that nothing is read again over
+    a network. Raises StudyError where an image is missing, cannot be read, or is another one than
+    images.csv lists; an empty hash there allows any.
     """
-    known: dict[str, str] = {}
     names = list(names)
+    wanted = {name: sha256 for name, sha256 in zip(names, listed, strict=True) if sha256}
+    known: dict[str, str] = {}
     if is_remote(folder.images):
         there = _list_images(folder, names)
-        known = {
-            name: sha256
-            for name, sha256 in zip(names, listed, strict=True)
-            if sha256 and name in there
-        }
+        known = {name: sha256 for name, sha256 in wanted.items() if name in there}
     unknown = [name for name in names if name not in known]
     files = [folder.images / name for name in unknown]
-    return known | dict(zip(unknown, hash_files(files, folder), strict=True))
+    known |= dict(zip(unknown, hash_files(files, folder), strict=True))
+    for name, sha256 in known.items():
+        if wanted.get(name, sha256) != sha256:
+            raise StudyError(
+                f"{folder.images / name}: is another image than images.csv lists (another sha256); "
+                "scores are of the images that are voted on; put that one back, or delete this one "
+                "and run evalkit generate, which makes it again"
+            )
+    return known
 
 
 def hash_files(files: list[Path], folder: StudyFolder) -> list[str]:
