@@ -19,6 +19,7 @@ LAYERS = {
     "evalkit.pixels": 0,
     "evalkit.tables": 0,
     "evalkit.validation": 0,
+    "evalkit.content": 1,
     "evalkit.models": 1,
     "evalkit.presets": 1,
     "evalkit.prompts": 1,

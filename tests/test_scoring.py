@@ -15,7 +15,6 @@ from PIL import Image
 
 from evalkit import tables
 from evalkit.errors import ModelError, StudyError
-from evalkit.files import file_sha256
 from evalkit.metrics.registry import DualEncoder
 from evalkit.scoring import score
 from evalkit.scoring.ahead import map_ahead
@@ -30,6 +29,7 @@ from tests.toy_metrics import (
     Preferring,
     folder,
     image_of,
+    list_hashes,
     npz,
     plant,
 )
@@ -274,13 +274,6 @@ def test_a_batch_size_that_is_given_is_that_of_the_calls(folder, plant):
     seen = plant("image", Brightness)
     score(folder, "toy", batch_size=8)
     assert seen.calls == [8]
-
-
-def list_hashes(folder: StudyFolder) -> None:
-    """images.csv with the hash of each image, as generation writes it."""
-    images = folder.read_images()
-    hashes = [file_sha256(folder.images / name) for name in images["file_name"]]
-    tables.write(images.assign(sha256=hashes), folder.images_file, tables.IMAGES)
 
 
 def test_an_image_that_is_not_the_one_voted_on_is_refused(folder, plant):

@@ -1,11 +1,10 @@
 """Metrics of single images: a score per image -> scores/<metric>.csv."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 from evalkit import tables
-from evalkit.errors import StudyError, listed
+from evalkit.content import image_contents
+from evalkit.errors import StudyError
 from evalkit.scoring.metric_run import Run
 from evalkit.scoring.unit import Unit, hash_images
 from evalkit.scoring.writing import write_beside
@@ -19,7 +18,7 @@ def score_images(run: Run) -> pd.DataFrame:
     folder, job = run.folder, run.job
     images = folder.read_images()
     ok = ok_images(run)
-    prompts = prompt_texts(run, ok["prompt_id"])
+    prompts = folder.read_prompt_texts(ok["prompt_id"])
     hashes = hash_images(folder, ok["file_name"], ok["sha256"])
     units = [
         Unit(
@@ -30,6 +29,7 @@ def score_images(run: Run) -> pd.DataFrame:
         )
         for name, prompt_id in zip(ok["file_name"], ok["prompt_id"], strict=True)
     ]
+    contents = image_contents(ok.assign(sha256=ok["file_name"].map(hashes)), prompts)
     answers = run.answer(units)
     given = pd.DataFrame([answers[unit.key] for unit in units])
     scores = ok[["image_id", "prompt_id", "model", "seed"]].assign(
@@ -37,11 +37,12 @@ def score_images(run: Run) -> pd.DataFrame:
         score=given["score"],
         weights=run.weights,
         truncated=given["truncated"].astype(bool),
+        content=list(contents.values()),
     )
     if "cosine" in given:
         scores["cosine"] = given["cosine"]
     file = folder.scores / f"{job.metric}.csv"
-    write_beside(scores, file, tables.SCORES, there=("image_id", set(ok["image_id"])))
+    write_beside(scores, file, tables.SCORES, ["image_id"], contents)
     scores.attrs["skipped"] = len(images) - len(ok)
     return scores
 
@@ -53,16 +54,3 @@ def ok_images(run: Run) -> pd.DataFrame:
     if ok.empty:
         raise StudyError(f"{run.folder.root}: no image is there to score; run: evalkit generate")
     return ok
-
-
-def prompt_texts(run: Run, wanted: Iterable[str]) -> dict[str, str]:
-    """The prompts of the study by prompt_id; StudyError where one that is wanted is missing."""
-    table = run.folder.read_prompts()
-    prompts = dict(zip(table["prompt_id"], table["prompt"], strict=True))
-    missing = [prompt_id for prompt_id in dict.fromkeys(wanted) if prompt_id not in prompts]
-    if missing:
-        raise StudyError(
-            f"{run.folder.prompts_file}: lacks {listed(missing[:5])} of images.csv; every image "
-            f"needs its prompt; make both again with: evalkit generate {run.folder.root}"
-        )
-    return prompts

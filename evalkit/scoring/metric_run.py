@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from evalkit import __version__
+from evalkit.content import text_hash
 from evalkit.errors import EvalkitError
 from evalkit.metrics import identify_metric
 from evalkit.scoring.kept import Columns, Kept
-from evalkit.scoring.unit import Unit, text_hash
+from evalkit.scoring.unit import Unit
 from evalkit.scoring.worker import Done, Job
 from evalkit.study_folder import StudyFolder
 

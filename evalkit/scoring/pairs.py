@@ -3,9 +3,10 @@
 import pandas as pd
 
 from evalkit import tables
+from evalkit.content import judgement_contents
 from evalkit.design import plan_pairs
 from evalkit.errors import EvalkitError, StudyError
-from evalkit.scoring.images import ok_images, prompt_texts
+from evalkit.scoring.images import ok_images
 from evalkit.scoring.metric_run import Run
 from evalkit.scoring.unit import Unit, hash_images
 from evalkit.scoring.writing import write_beside
@@ -23,9 +24,11 @@ def judge_pairs(run: Run) -> pd.DataFrame:
     folder, job = run.folder, run.job
     images = ok_images(run).set_index("image_id")
     pairs = _read_pairs(run, images)
-    prompts = prompt_texts(run, pairs["prompt_id"])
+    prompts = folder.read_prompt_texts(pairs["prompt_id"])
     hashes = hash_images(folder, images["file_name"], images["sha256"])
     units, rows = [], []
+    hashed = images.reset_index().assign(sha256=[hashes[name] for name in images["file_name"]])
+    contents = judgement_contents(pairs, hashed, prompts, folder.study.questions)
     for question in folder.study.questions:
         for pair in pairs.itertuples():
             names = images.loc[[pair.image_a, pair.image_b], "file_name"].tolist()
@@ -46,10 +49,11 @@ def judge_pairs(run: Run) -> pd.DataFrame:
     columns = ["pair_id", "prompt_id", "seed", "model_a", "model_b"]
     repeated = pd.concat([pairs[columns]] * len(folder.study.questions), ignore_index=True)
     judged = repeated.assign(
-        question_id=rows, metric=job.metric, weights=run.weights, **given.to_dict("series")
-    )
+        question_id=rows, metric=job.metric, weights=run.weights, **given.to_dict("series"),
+        content=list(contents.values()),
+    )  # fmt: skip
     file = folder.judgements / f"{job.metric}.csv"
-    write_beside(judged, file, tables.JUDGEMENTS, there=("pair_id", set(pairs["pair_id"])))
+    write_beside(judged, file, tables.JUDGEMENTS, ["question_id", "pair_id"], contents)
     return judged
 
 

@@ -1,6 +1,5 @@
 """A unit: what a metric judges at once, the images and words, named by the hash of its content."""
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evalkit.addresses import is_remote
+from evalkit.content import content_key
 from evalkit.errors import StudyError
 from evalkit.files import file_sha256, list_sizes
 from evalkit.study_folder import StudyFolder
@@ -35,13 +35,7 @@ class Unit:
     @cached_property
     def key(self) -> str:
         """64 hex digits that name its content, whatever the files are called."""
-        words = (text_hash(self.prompt), text_hash(self.question))
-        return hashlib.sha256("\n".join([*self.hashes, *words]).encode()).hexdigest()
-
-
-def text_hash(text: str) -> str:
-    """The SHA-256 of a text, in hex digits."""
-    return hashlib.sha256(text.encode()).hexdigest()
+        return content_key(self.hashes, self.prompt, self.question)
 
 
 def hash_images(folder: StudyFolder, names: Iterable[str], listed: Iterable[str]) -> dict[str, str]:
