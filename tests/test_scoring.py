@@ -114,6 +114,13 @@ def test_weights_that_only_loading_tells_are_kept_by_too(folder, plant):
     assert seen.calls == []
 
 
+def test_weights_that_are_not_those_that_were_named_are_refused(folder, plant):
+    plant("image", Brightness, name="w@9")
+    with pytest.raises(ModelError, match="toy loaded the weights w@1, and named w@9 before"):
+        score(folder, "toy")
+    assert not npz(folder)
+
+
 def test_images_of_the_same_bytes_are_computed_once(folder, plant):
     seen = plant("image", Brightness)
     shutil.copy(folder.images / "dark" / "p1-0.png", folder.images / "light" / "p1-0.png")
@@ -163,6 +170,18 @@ def test_a_number_that_is_not_finite_is_not_trusted_in_a_well_named_file(tmp_pat
     assert again.row("one") == {"score": 1.0}
     assert again.row("two") is None
     assert len(list(tmp_path.glob("*.npz"))) == 1
+
+
+def test_a_file_that_cannot_be_read_at_the_moment_stays(tmp_path, monkeypatch):
+    Kept(tmp_path).add(["one"], {"score": np.array([1.0])})
+
+    def fail(path: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        assert Kept(tmp_path).row("one") is None
+    assert Kept(tmp_path).row("one") == {"score": 1.0}
 
 
 class Failing(Brightness):

@@ -46,9 +46,10 @@ def mean_scores(scores: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
 
 def _half_width(values: pd.Series, level: float) -> float:
     """Half the t interval of the mean of the values; NaN where they show no variation."""
-    if len(values) < 2 or values.nunique() == 1:
+    error = float(values.sem())
+    if len(values) < 2 or not error > 1e-12 * values.abs().max():  # zero but for rounding
         return float("nan")
-    return t_quantile(level, len(values) - 1) * float(values.sem())
+    return t_quantile(level, len(values) - 1) * error
 
 
 def median_speeds(images: pd.DataFrame) -> pd.DataFrame:

@@ -123,7 +123,11 @@ class SetMetric(Protocol):
 
 
 class SpreadMetric(Protocol):
-    """How different images of one prompt are."""
+    """How different images of one prompt are.
+
+    It is given all images of a prompt and model at once, and batches them by itself; `--batch-size`
+    sets its `batch_size`.
+    """
 
     weights: str
     batch_size: int

@@ -12,7 +12,7 @@ import numpy as np
 
 from evalkit import __version__
 from evalkit.content import text_hash
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, ModelError
 from evalkit.metrics import identify_metric
 from evalkit.scoring.kept import Columns, Kept
 from evalkit.scoring.unit import Unit
@@ -40,8 +40,12 @@ class Run:
     def metric(self) -> Any:
         """The metric, loaded in this process."""
         metric = self.job.load()
-        # Else scores would be kept as those of other weights.
-        assert self._name in (None, metric.weights), f"{self._name} is named, not {metric.weights}"
+        if self._name not in (None, metric.weights):  # scores would be kept as of other weights
+            raise ModelError(
+                f"score: {self.job.metric} loaded the weights {metric.weights}, and named "
+                f"{self._name} before; both are to be one name; mend identify and load of the "
+                "metric, or leave files of weights as they are while they are loaded"
+            )
         return metric
 
     @property

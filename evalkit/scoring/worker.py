@@ -50,8 +50,10 @@ class Worker:
 
     def __init__(self, job: Job, metric: Any) -> None:
         self._metric, self._kind = metric, job.kind
+        if job.batch_size is not None:
+            metric.batch_size = job.batch_size
         self._judge = judge_of(job.kind, metric)
-        self._size = job.batch_size or metric.batch_size
+        self._size = metric.batch_size
 
     def compute(self, units: Iterable[Unit]) -> Iterator[Done]:
         """The columns of each batch, in order, as soon as they are there.
