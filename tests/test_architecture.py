@@ -74,6 +74,7 @@ ROOMS = {  # who may import an outside thing
     "cleanfid": ("evalkit.metrics",),
     "lpips": ("evalkit.metrics",),
     "alembic": ("evalkit.store",),
+    "filelock": ("evalkit.scoring",),
     "duckdb": ("evalkit.vote_files", "evalkit.exports"),
     "playwright": ("evalkit.annotator_screen",),
     "psycopg": ("evalkit.store",),

@@ -1,5 +1,10 @@
 """Rows of metrics' tables name the content they are about; rows of what was before go."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -13,6 +18,7 @@ from evalkit.result_tables.metric_files import (
     read_spreads,
 )
 from evalkit.scoring import score
+from evalkit.scoring.writing import write_beside
 from evalkit.study_folder import StudyFolder
 from tests.toy_metrics import (
     Brightness,
@@ -103,3 +109,32 @@ def test_a_table_that_names_no_content_is_read_by_its_names(folder, plant):
     old = tables.read(file, tables.SCORES).drop(columns="content")
     tables.write(old, file, tables.SCORES)
     assert len(read(folder, "image")) == len(old)
+
+
+def test_two_runs_at_once_keep_the_rows_of_both(folder, plant, monkeypatch):
+    plant("image", Brightness)
+    scores = score(folder, "toy")
+    (folder.scores / "toy.csv").write_text(
+        (folder.scores / "toy.csv").read_text().splitlines()[0] + "\n"
+    )
+    contents = dict(zip(zip(scores["image_id"], strict=True), scores["content"], strict=True))
+    run = SimpleNamespace(folder=folder, job=SimpleNamespace(metric="toy"))
+    both = Barrier(2)
+
+    def slow(*arguments):
+        found = tables.read(*arguments)
+        with suppress(BrokenBarrierError):
+            both.wait(timeout=0.5)  # so that, unhindered, both have read before one writes
+        return found
+
+    tables_of = SimpleNamespace(read=slow, write=tables.write)
+    monkeypatch.setattr("evalkit.scoring.writing.tables", tables_of)
+
+    def write(weights):
+        frame = scores.assign(weights=weights)
+        write_beside(run, frame, folder.scores, tables.SCORES, ["image_id"], lambda _: contents)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ["w@1", "w@2"]))
+    written = tables.read(folder.scores / "toy.csv", tables.SCORES)
+    assert written.groupby("weights").size().to_dict() == {"w@1": 8, "w@2": 8}

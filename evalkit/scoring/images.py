@@ -41,8 +41,7 @@ def score_images(run: Run) -> pd.DataFrame:
     )
     if "cosine" in given:
         scores["cosine"] = given["cosine"]
-    file = folder.scores / f"{job.metric}.csv"
-    write_beside(scores, file, tables.SCORES, ["image_id"], contents)
+    write_beside(run, scores, folder.scores, tables.SCORES, ["image_id"], lambda before: contents)
     scores.attrs["skipped"] = len(images) - len(ok)
     return scores
 

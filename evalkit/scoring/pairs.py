@@ -52,8 +52,8 @@ def judge_pairs(run: Run) -> pd.DataFrame:
         question_id=rows, metric=job.metric, weights=run.weights, **given.to_dict("series"),
         content=list(contents.values()),
     )  # fmt: skip
-    file = folder.judgements / f"{job.metric}.csv"
-    write_beside(judged, file, tables.JUDGEMENTS, ["question_id", "pair_id"], contents)
+    about = ["question_id", "pair_id"]
+    write_beside(run, judged, folder.judgements, tables.JUDGEMENTS, about, lambda before: contents)
     return judged
 
 

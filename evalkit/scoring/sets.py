@@ -1,6 +1,6 @@
 """Metrics of sets: each model's images against a reference -> sets/<metric>.csv."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,21 +52,19 @@ def score_sets(run: Run, reference: str | None) -> pd.DataFrame:
         }
         for model, units in sets.items()
     ]
-    file = folder.sets / f"{job.metric}.csv"
-    contents = _contents(images, name, file)
-    scores = pd.DataFrame(rows).assign(content=[contents[model, name] for model in sets])
+    own = set_contents(images, name)
+    scores = pd.DataFrame(rows).assign(content=[own[model, name] for model in sets])
     write_beside(
-        scores, file, tables.SET_SCORES, ["model", "reference"], contents,
-        run=("weights", "reference"),
+        run, scores, folder.sets, tables.SET_SCORES, ["model", "reference"],
+        lambda before: _contents(images, before["reference"]), told_by=("weights", "reference"),
     )  # fmt: skip
     return scores
 
 
-def _contents(images: pd.DataFrame, name: str, file: Path) -> Contents:
-    """What every model is, against this reference and those that are in the file already."""
-    before = tables.read(file, tables.SET_SCORES)["reference"] if file.is_file() else []
+def _contents(images: pd.DataFrame, references: Iterable[str]) -> Contents:
+    """What every model is, against each of these references."""
     contents: Contents = {}
-    for reference in {name, *before}:
+    for reference in set(references):
         contents |= set_contents(images, reference)
     return contents
 

@@ -46,6 +46,6 @@ def score_spreads(run: Run) -> pd.DataFrame:
         score=[float(answers[unit.key]["score"]) for unit in units],
         content=list(contents.values()),
     )
-    file = folder.spreads / f"{job.metric}.csv"
-    write_beside(spreads, file, tables.SPREADS, ["prompt_id", "model"], contents)
+    about = ["prompt_id", "model"]
+    write_beside(run, spreads, folder.spreads, tables.SPREADS, about, lambda before: contents)
     return spreads
