@@ -1,11 +1,13 @@
 """Scores of images: kept by content, computed once, never trusted when damaged."""
 
+import importlib.metadata
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from PIL import Image
 from evalkit import tables
 from evalkit.errors import ModelError, StudyError
 from evalkit.metrics.registry import DualEncoder
-from evalkit.scoring import score
+from evalkit.scoring import metric_run, score
 from evalkit.scoring.ahead import map_ahead
 from evalkit.scoring.kept import Kept
 from evalkit.study_folder import StudyFolder
@@ -121,6 +123,24 @@ def test_weights_that_are_not_those_that_were_named_are_refused(folder, plant):
     assert not npz(folder)
 
 
+def test_what_another_version_gave_is_computed_again(folder, plant, monkeypatch):
+    seen = plant("image", Brightness)
+    score(folder, "toy")
+    seen.module.CARD = replace(seen.module.CARD, version=2)
+    score(folder, "toy")
+    assert sum(seen.calls) == 2 * len(SHADES)
+    monkeypatch.setattr(metric_run, "_library_versions", lambda: ("pillow 99.0",))
+    score(folder, "toy")
+    assert sum(seen.calls) == 3 * len(SHADES)
+    score(folder, "toy")
+    assert sum(seen.calls) == 3 * len(SHADES)
+
+
+def test_the_libraries_that_make_pixels_and_numbers_are_told_by_major_and_minor():
+    pillow = ".".join(importlib.metadata.version("pillow").split(".")[:2])
+    assert f"pillow {pillow}" in metric_run._library_versions()
+
+
 def test_images_of_the_same_bytes_are_computed_once(folder, plant):
     seen = plant("image", Brightness)
     shutil.copy(folder.images / "dark" / "p1-0.png", folder.images / "light" / "p1-0.png")
@@ -209,7 +229,7 @@ import sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from evalkit.metrics import registry
-from evalkit.scoring import score
+from evalkit.scoring import metric_run, score
 from evalkit.study_folder import StudyFolder
 from tests.toy_metrics import Brightness, card
 

@@ -39,6 +39,8 @@ class Card:
 
     `weights` are those used where none are named, `range` the values that a score can have, in
     words; `source` a paper or an address; `extra` the extra of evalkit that installs what it needs.
+    `version` grows whenever the metric's own code gives other numbers: what is kept is then
+    computed again.
     """
 
     kind: Literal["image", "pair", "set", "spread"]
@@ -48,6 +50,7 @@ class Card:
     source: str
     higher_is_better: bool = True
     extra: str = "metrics"
+    version: int = 1
 
 
 class ImageMetric(Protocol):

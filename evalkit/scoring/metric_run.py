@@ -3,9 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from evalkit import __version__
 from evalkit.content import text_hash
 from evalkit.errors import EvalkitError, ModelError
-from evalkit.metrics import identify_metric
+from evalkit.metrics import identify_metric, metric_card
 from evalkit.scoring.kept import Columns, Kept
 from evalkit.scoring.unit import Unit
 from evalkit.scoring.worker import Done, Job
@@ -24,6 +25,7 @@ Compute = Callable[[Iterable[Unit]], Iterator[Done]]
 Engine = Callable[["Run"], AbstractContextManager[Compute]]
 
 _EMBEDDINGS = ("image", "text")
+_LIBRARIES = ("pillow", "torch", "torchvision", "open_clip_torch", "transformers", "lpips")
 
 
 class Run:
@@ -60,8 +62,11 @@ class Run:
     def kept(self, what: str) -> Kept:
         """What is kept of this metric with these weights: `what` is scores, images, texts, ..."""
         plain = re.sub(r"[^\w.@-]+", "-", self.weights)[:60]
-        # Another evalkit may prepare otherwise or bring other built-in weights.
-        checkpoint = text_hash(f"{self.weights}\n{__version__}")[:8]
+        # Another evalkit may prepare otherwise or bring other built-in weights, another library
+        # resize or compute otherwise.
+        own = metric_card(self.job.metric).version
+        made_by = "\n".join([self.weights, __version__, str(own), *_library_versions()])
+        checkpoint = text_hash(made_by)[:8]
         return Kept(self.folder.cache / self.job.metric / f"{plain}-{checkpoint}" / what)
 
     def answer(self, units: Sequence[Unit], what: str = "scores") -> dict[str, Columns]:
@@ -119,6 +124,16 @@ class Run:
             new = {key: place for place, key in enumerate(keys) if key not in kept}
             if new:
                 kept.add(list(new), {"embedding": columns[name][list(new.values())]})
+
+
+@cache
+def _library_versions() -> tuple[str, ...]:
+    """Name, major and minor version of the libraries that make pixels and numbers."""
+    found = []
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {'.'.join(version(name).split('.')[:2])}")
+    return tuple(found)
 
 
 def _require_finite(batch: list[Unit], columns: Columns) -> None:
