@@ -1,9 +1,10 @@
 """Pixels from elsewhere: decoded, upright, opaque RGB in 8 bits; else one sentence."""
 
+import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from evalkit.errors import ModelError, first_line, listed
 
@@ -14,20 +15,34 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # 8 bits or fewer, red, gre
 def decoded(file: Path, where: str) -> Image.Image:
     """The image in a PNG, JPEG or WebP file, as `plain` gives it; ModelError without one."""
     try:
-        with Image.open(file, formats=_FORMATS) as image:
-            if image.format == "PNG" and _png_depth(file) > 8:
+        data = file.read_bytes()
+    except OSError as error:
+        raise _undecodable(where, first_line(error)) from error
+    return decoded_bytes(data, where)
+
+
+def decoded_bytes(data: bytes, where: str) -> Image.Image:
+    """The image in the bytes of such a file; see `decoded`."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.format == "PNG" and _png_depth(data) > 8:
                 raise ModelError(
-                    f"{where}: has {_png_depth(file)} bits per colour; allowed are 8; convert it"
+                    f"{where}: has {_png_depth(data)} bits per colour; allowed are 8; convert it"
                 )
             image.load()
             return plain(image, where)
     except ModelError:
         raise
+    except UnidentifiedImageError as error:  # whose own words name an address in memory
+        raise _undecodable(where, "UnidentifiedImageError: no image is in it") from error
     except Exception as error:  # broken files fail in many ways, each the user's to mend
-        raise ModelError(
-            f"{where}: cannot be decoded ({first_line(error)}); allowed are {listed(_FORMATS)}; "
-            "make the file anew"
-        ) from error
+        raise _undecodable(where, first_line(error)) from error
+
+
+def _undecodable(where: str, why: str) -> ModelError:
+    return ModelError(
+        f"{where}: cannot be decoded ({why}); allowed are {listed(_FORMATS)}; make the file anew"
+    )
 
 
 def plain(image: Image.Image, where: str) -> Image.Image:
@@ -52,7 +67,6 @@ def plain(image: Image.Image, where: str) -> Image.Image:
     return Image.fromarray(np.asarray(upright.convert("RGB")))  # without its metadata
 
 
-def _png_depth(file: Path) -> int:
+def _png_depth(data: bytes) -> int:
     """Bits per colour; Pillow cuts 16 of them to 8 and says nothing."""
-    with file.open("rb") as stream:
-        return stream.read(25)[24]  # after signature, length, name, width, height (IHDR)
+    return data[24]  # after signature, length, name, width, height (IHDR)

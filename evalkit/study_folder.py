@@ -1,5 +1,6 @@
 """The study folder: where each file of a study lies; one study = one folder that can be moved."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +9,7 @@ import pandas as pd
 
 from evalkit import tables
 from evalkit.addresses import open_address
-from evalkit.errors import StudyError
+from evalkit.errors import StudyError, listed
 from evalkit.study import Study, read_study
 
 
@@ -149,6 +150,18 @@ class StudyFolder:
     def read_images(self) -> pd.DataFrame:
         """The image table; StudyError before generation."""
         return self._read(self.images_file, tables.IMAGES)
+
+    def read_prompt_texts(self, wanted: Iterable[str]) -> dict[str, str]:
+        """The prompts by prompt_id; StudyError before generation, or where a wanted one is not."""
+        table = self.read_prompts()
+        prompts = dict(zip(table["prompt_id"], table["prompt"], strict=True))
+        missing = [prompt_id for prompt_id in dict.fromkeys(wanted) if prompt_id not in prompts]
+        if missing:
+            raise StudyError(
+                f"{self.prompts_file}: lacks {listed(missing[:5])} of images.csv; every image "
+                f"needs its prompt; make both again with: evalkit generate {self.root}"
+            )
+        return prompts
 
     def _read(self, path: Path, table: tables.Table) -> pd.DataFrame:
         if not path.is_file():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import evalkit.result_tables.against_metrics as module
@@ -43,15 +44,16 @@ def folder(tmp_path_factory):
 
 
 def judgements_of(folder, metric="clip_score"):
-    """A judge that is right about every pair of the scores' metric, on quality only."""
+    """A judge that is right about every pair of the scores' metric, on every question."""
     pairs = tables.read(folder.pairs_file, tables.PAIRS)
     score = tables.read(folder.scores / "clip_score.csv", tables.SCORES).set_index("image_id")
     ahead = pairs["image_a"].map(score["score"]) > pairs["image_b"].map(score["score"])
     chance = np.where(ahead, 0.9, 0.1)
-    return pairs.assign(
-        question_id="quality", metric=metric, weights="judge", score=chance,
-        a_when_first=chance, a_when_second=chance,
-    )  # fmt: skip
+    judged = pairs.assign(
+        metric=metric, weights="judge", score=chance, a_when_first=chance, a_when_second=chance
+    )
+    questions = [question.id for question in folder.study.questions]
+    return pd.concat([judged.assign(question_id=name) for name in questions], ignore_index=True)
 
 
 @pytest.fixture
@@ -79,14 +81,14 @@ def test_a_metric_that_people_follow_lies_well_over_chance(folder, tmp_path):
     assert (found.loc[found["measure"] == "rank_correlation", "estimate"] == 1).all()
 
 
-def test_a_judge_stands_beside_the_scores_on_the_questions_that_it_judged(folder, judged, tmp_path):
+def test_a_judge_stands_beside_the_scores_on_every_question(folder, judged, tmp_path):
     found = analyze_study(folder, out=tmp_path)
     agreement = found["metric_agreement"].query("measure == 'accuracy'")
     of_judge = agreement[agreement["weights"] == "judge"]
-    of_scores = agreement[(agreement["weights"] == "w") & (agreement["question_id"] == "quality")]
-    assert of_judge["question_id"].tolist() == ["quality"]
+    of_scores = agreement[agreement["weights"] == "w"]
+    assert of_judge["question_id"].tolist() == ["alignment", "quality"]
     assert of_judge["estimate"].tolist() == of_scores["estimate"].tolist()
-    assert set(found["metric_differences"]["question_id"]) == {"", "quality"}
+    assert set(found["metric_differences"]["question_id"]) == {"", "alignment", "quality"}
 
 
 def test_judgements_of_other_pairs_are_refused(folder, judged, tmp_path):
@@ -94,6 +96,17 @@ def test_judgements_of_other_pairs_are_refused(folder, judged, tmp_path):
     with pytest.raises(StudyError, match="not every pair of the study is judged.*--metric judge"):
         analyze_study(folder, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("change", ["lacking", "of before"])
+def test_judgements_of_other_questions_are_refused(folder, judged, tmp_path, change):
+    all_of_them = judgements_of(folder)
+    quality = all_of_them["question_id"] == "quality"
+    other = all_of_them[quality].assign(question_id="beauty")
+    kept = all_of_them[quality] if change == "lacking" else pd.concat([all_of_them, other])
+    tables.write(kept, judged, tables.JUDGEMENTS)
+    with pytest.raises(StudyError, match=r"judged by every question.*weights: judge.*--weights"):
+        analyze_study(folder, out=tmp_path / "out")
 
 
 def test_scores_of_an_unknown_metric_are_refused(folder, judged, tmp_path):

@@ -189,3 +189,14 @@ def test_tensors_are_read_alike_from_either_format_wrapped_or_not(tmp_path: Path
         assert model(torch.tensor([2.0, 5.0])).item() == 7
     with pytest.raises(ModelError, match="do not fit the Linear .*of 2 tensors 2 differ"):
         fill(torch.nn.Linear(3, 2), tensors, "a")
+
+
+def test_the_hub_is_quiet_though_it_is_imported_while_weights_load():
+    code = (
+        "import logging\nfrom evalkit.metrics.loading.library import quiet\nwith quiet():\n"
+        "    import huggingface_hub.utils._http\n"
+        "    print(logging.getLogger('huggingface_hub.utils._http').getEffectiveLevel())\n"
+        "print(logging.getLogger('huggingface_hub').level)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["50", "30"]  # CRITICAL, and after it WARNING as the hub has it

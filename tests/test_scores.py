@@ -13,6 +13,18 @@ def scores(values):
     return pd.DataFrame(rows, columns=["metric", "weights", "model", "prompt_id", "score"])
 
 
+def test_rounding_is_no_variation():
+    row = mean_scores(scores([("p1", 0.1 + 0.2), ("p2", 0.3)])).iloc[0]
+    assert np.isnan(row["ci_low"])
+    assert "no variation" in row["method"]
+
+
+def test_the_level_is_that_of_the_interval():
+    # Means 10 and 20 of two prompts: sem 5, t of one degree of freedom at .5 is 1.
+    row = mean_scores(scores([("p1", 10.0), ("p2", 20.0)]), level=0.5).iloc[0]
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((10.0, 20.0))
+
+
 def test_prompts_weigh_the_same_however_many_images_they_have():
     row = mean_scores(scores([("p1", 10.0), ("p1", 20.0), ("p2", 35.0)])).iloc[0]
     # Prompt means 15 and 35: mean 25, standard error 10, t(1) at .975 is 12.706.

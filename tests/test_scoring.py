@@ -1,21 +1,24 @@
 """Scores of images: kept by content, computed once, never trusted when damaged."""
 
+import importlib.metadata
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from evalkit import tables
 from evalkit.errors import ModelError, StudyError
 from evalkit.metrics.registry import DualEncoder
-from evalkit.scoring import score
+from evalkit.scoring import metric_run, score
 from evalkit.scoring.ahead import map_ahead
 from evalkit.scoring.kept import Kept
 from evalkit.study_folder import StudyFolder
@@ -25,8 +28,10 @@ from tests.toy_metrics import (
     SHADES,
     Angles,
     Brightness,
+    Preferring,
     folder,
     image_of,
+    list_hashes,
     npz,
     plant,
 )
@@ -111,6 +116,31 @@ def test_weights_that_only_loading_tells_are_kept_by_too(folder, plant):
     assert seen.calls == []
 
 
+def test_weights_that_are_not_those_that_were_named_are_refused(folder, plant):
+    plant("image", Brightness, name="w@9")
+    with pytest.raises(ModelError, match="toy loaded the weights w@1, and named w@9 before"):
+        score(folder, "toy")
+    assert not npz(folder)
+
+
+def test_what_another_version_gave_is_computed_again(folder, plant, monkeypatch):
+    seen = plant("image", Brightness)
+    score(folder, "toy")
+    seen.module.CARD = replace(seen.module.CARD, version=2)
+    score(folder, "toy")
+    assert sum(seen.calls) == 2 * len(SHADES)
+    monkeypatch.setattr(metric_run, "_library_versions", lambda: ("pillow 99.0",))
+    score(folder, "toy")
+    assert sum(seen.calls) == 3 * len(SHADES)
+    score(folder, "toy")
+    assert sum(seen.calls) == 3 * len(SHADES)
+
+
+def test_the_libraries_that_make_pixels_and_numbers_are_told_by_major_and_minor():
+    pillow = ".".join(importlib.metadata.version("pillow").split(".")[:2])
+    assert f"pillow {pillow}" in metric_run._library_versions()
+
+
 def test_images_of_the_same_bytes_are_computed_once(folder, plant):
     seen = plant("image", Brightness)
     shutil.copy(folder.images / "dark" / "p1-0.png", folder.images / "light" / "p1-0.png")
@@ -162,6 +192,18 @@ def test_a_number_that_is_not_finite_is_not_trusted_in_a_well_named_file(tmp_pat
     assert len(list(tmp_path.glob("*.npz"))) == 1
 
 
+def test_a_file_that_cannot_be_read_at_the_moment_stays(tmp_path, monkeypatch):
+    Kept(tmp_path).add(["one"], {"score": np.array([1.0])})
+
+    def fail(path: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        assert Kept(tmp_path).row("one") is None
+    assert Kept(tmp_path).row("one") == {"score": 1.0}
+
+
 class Failing(Brightness):
     """Ends at the fifth image."""
 
@@ -187,7 +229,7 @@ import sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from evalkit.metrics import registry
-from evalkit.scoring import score
+from evalkit.scoring import metric_run, score
 from evalkit.study_folder import StudyFolder
 from tests.toy_metrics import Brightness, card
 
@@ -271,3 +313,35 @@ def test_a_batch_size_that_is_given_is_that_of_the_calls(folder, plant):
     seen = plant("image", Brightness)
     score(folder, "toy", batch_size=8)
     assert seen.calls == [8]
+
+
+def test_an_image_that_is_not_the_one_voted_on_is_refused(folder, plant):
+    plant("image", Brightness)
+    list_hashes(folder)
+    assert len(score(folder, "toy")) == len(SHADES)
+    image_of(99).save(folder.images / "dark" / "p1-0.png")
+    with pytest.raises(StudyError, match=r"p1-0\.png: is another image than images\.csv lists"):
+        score(folder, "toy")
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (Image.fromarray(np.full((8, 8), 40000, dtype=np.uint16)), "has 16 bits per colour"),
+        (Image.new("RGBA", (8, 8), (200, 0, 0, 10)), "has transparent pixels"),
+    ],
+)
+def test_pixels_that_could_be_read_in_two_ways_are_refused(folder, plant, picture, said):
+    plant("image", Brightness)
+    picture.save(folder.images / "dark" / "p1-0.png")
+    with pytest.raises(ModelError, match=rf"p1-0\.png: {said}"):
+        score(folder, "toy")
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("image", Brightness), ("pair", Preferring)])
+def test_an_image_without_its_prompt_is_one_sentence(folder, plant, kind, metric):
+    plant(kind, metric)
+    prompts = folder.read_prompts()
+    tables.write(prompts[prompts["prompt_id"] != "p2"], folder.prompts_file, tables.PROMPTS)
+    with pytest.raises(StudyError, match=r"prompts\.csv: lacks p2 of images\.csv"):
+        score(folder, "toy")

@@ -15,7 +15,9 @@ from evalkit.metrics import registry
 from evalkit.scoring import score
 from evalkit.scoring.chosen import chosen_metrics
 from evalkit.scoring.told import told_json, told_lines
+from evalkit.study_folder import StudyFolder
 from tests.toy_metrics import (
+    PROMPTS,
     QUESTIONS,
     ROOT,
     SHADES,
@@ -62,6 +64,22 @@ def test_the_pairs_of_the_collection_are_those_that_are_judged(folder, plant):
     tables.write(pairs.assign(image_a="gone"), folder.pairs_file, tables.PAIRS)
     with pytest.raises(StudyError, match=r"1 of 1 pairs are of images that images.csv does not"):
         score(folder, "toy")
+
+
+def test_a_judge_reads_the_prompt_where_annotators_do(folder, plant):
+    read = {}
+
+    class Reading(Preferring):
+        def prefers_first(self, first, second, prompts, question):
+            read.setdefault(question, set()).update(prompts)
+            return super().prefers_first(first, second, prompts, question)
+
+    plant("pair", Reading)
+    file = folder.root / "study.toml"
+    head, question, rest = file.read_text().partition('text = "Which is darker?"')
+    file.write_text(head + question + rest.replace("show_prompt = false", "show_prompt = true"))
+    score(StudyFolder(folder.root), "toy")
+    assert read == {"Which is brighter?": {""}, "Which is darker?": set(PROMPTS.values())}
 
 
 def test_a_probability_above_one_is_refused(folder, plant):
@@ -194,6 +212,16 @@ def test_what_a_metric_gave_is_said_by_its_kind(folder, plant):
     ]  # fmt: skip
 
 
+def test_small_distances_are_said_with_digits_that_count(folder, plant):
+    class Small(MeanGap):
+        def distance(self, images, reference):
+            return 0.001234, -0.0004567, 0.0028
+
+    plant("set", Small)
+    line = told_lines(score(folder, "toy", reference="model:light"))[1]
+    assert line.startswith("  dark: 0.00123 (-0.000457 to 0.0028), 4 images")
+
+
 def test_weights_are_of_one_metric():
     assert chosen_metrics(["clip_score", "clip_score"], "w") == ["clip_score"]
     assert set(chosen_metrics(["all"], None)) == set(registry.metric_names("image"))
@@ -212,6 +240,9 @@ def test_metrics_are_listed_with_their_cards_and_without_torch():
     [line] = [line for line in lines if line.startswith("clip_score")]
     for part in ("image", "ViT-g-14/laion2b_s34b_b88k", "MIT", "-100 to 100", "Hessel"):
         assert part in line
+    better = lines[0].index("better")
+    ways = {line.split()[0]: line[better:].split()[0] for line in lines[1:] if "  " in line}
+    assert (ways["clip_score"], ways["fid"], ways["kid"]) == ("higher", "lower", "lower")
     assert {line.split()[0] for line in lines[1:] if line} >= set(registry.metric_names())
 
 
@@ -251,4 +282,22 @@ def test_one_metric_that_fails_does_not_stop_the_others(tmp_path):
     refused = run("score", folder.root, "--metric", "all", "--weights", "x")
     assert refused.returncode == 2
     assert "weights are those of one metric" in refused.stderr
+    for options in (["--engine", "dask"], ["--weights", ""], ["--workers", "2"]):
+        both = [] if options[0] == "--weights" else ["--metric", "scene_attributes"]
+        wrong = run("score", folder.root, "--metric", "clip_score", *both, *options)
+        assert wrong.returncode == 2
+        assert wrong.stderr.count("\n") == wrong.stderr.count("evalkit: score: ") == 1
     assert "Traceback" not in refused.stderr + done.stderr
+
+
+def test_a_batch_size_reaches_a_metric_that_batches_by_itself(folder, plant):
+    sizes = []
+
+    class Batching(Range):
+        def spread(self, prepared):
+            sizes.append(self.batch_size)
+            return super().spread(prepared)
+
+    plant("spread", Batching)
+    score(folder, "toy", batch_size=7)
+    assert set(sizes) == {7}

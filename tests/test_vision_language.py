@@ -187,7 +187,7 @@ def test_the_hub_that_cannot_be_reached_is_named(
         raise OSError("no route")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(ModelError, match=r"Qwen/Qwen3-VL-4B-Instruct.*no route.*hub"):
+    with pytest.raises(ModelError, match=r"Qwen/Qwen3-VL-4B-Instruct.*the hub \(OSError\)"):
         metric.load(None, None)
     with pytest.raises(ModelError, match=r'no folder "/nowhere/at/all"'):
         metric.load("/nowhere/at/all", None)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from evalkit import tables
+from evalkit.files import file_sha256
 from evalkit.metrics import registry
 from evalkit.metrics.registry import Card
 from evalkit.study_folder import StudyFolder
@@ -64,6 +65,13 @@ def make_folder(root: Path, seeds: tuple[int, ...] = (0, 1)) -> StudyFolder:
         f"[images]\nseeds = {list(seeds)}\n{models}{questions}"
     )
     return StudyFolder(root)
+
+
+def list_hashes(folder: StudyFolder) -> None:
+    """images.csv with the hash of each image, as generation writes it."""
+    images = folder.read_images()
+    hashes = [file_sha256(folder.images / name) for name in images["file_name"]]
+    tables.write(images.assign(sha256=hashes), folder.images_file, tables.IMAGES)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr, stdtrit
 
 from evalkit import tables
 from evalkit.analysis.result import LEVEL, require_level
 from evalkit.analysis.significance import sign_test_of
+from evalkit.analysis.student import t_quantile, t_tail
 from evalkit.analysis.win_rates import corrected
 
 METHOD = "mean over prompts of the mean difference on the same prompt and seed, t over prompts"
@@ -52,7 +52,7 @@ def _difference(part: pd.DataFrame, level: float) -> dict[str, Any]:
     reason = "one prompt, at least two are needed" if n < 2 else ""
     if n > 1 and not error > 1e-12 * np.abs(by_prompt).max():  # zero but for rounding
         error, reason = float("nan"), "no variation between prompts"
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * error
+    half = t_quantile(level, n - 1) * error
     clauses = [f"no interval: {reason}"] if reason else []
     clauses += [METHOD] if part["higher_is_better"].all() else [METHOD, LOWER]
     signs = sign_test_of(int((by_prompt > 0).sum()), int((by_prompt < 0).sum()))
@@ -60,7 +60,7 @@ def _difference(part: pd.DataFrame, level: float) -> dict[str, Any]:
         "mean_difference": mean,
         "ci_low": mean - half,
         "ci_high": mean + half,
-        "p_value": float(2 * stdtr(n - 1, -abs(mean) / error)),
+        "p_value": float(2 * t_tail(abs(mean) / error, n - 1)),
         "p_sign": signs.p_value,
         "n": len(part),
         "n_prompts": n,

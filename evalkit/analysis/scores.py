@@ -15,17 +15,18 @@ NO_INTERVAL = "no interval: one prompt, or no variation between prompts"
 _SECONDS = ("seconds_median", "seconds_low", "seconds_high")
 
 
-def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
+def mean_scores(scores: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Columns metric, weights, model, mean, ci_low, ci_high, n, n_prompts, method.
 
     The mean over a model's prompts of each prompt's mean, in the metric's own unit, with a t
-    interval over those means (images of one prompt are not independent); NaN bounds with fewer than
-    two prompts or where all prompts score the same. `n` counts images. Empty in, empty out.
+    interval at `level` over those means (images of one prompt are not independent); NaN bounds with
+    fewer than two prompts or where all prompts score the same. A t interval may leave the metric's
+    range. `n` counts images. Empty in, empty out.
     """
     rows = []
     for (metric, weights, model), part in scores.groupby(["metric", "weights", "model"]):
         by_prompt = part.groupby("prompt_id")["score"].mean()
-        mean, half = float(by_prompt.mean()), _half_width(by_prompt)
+        mean, half = float(by_prompt.mean()), _half_width(by_prompt, level)
         rows.append(
             {
                 "metric": metric,
@@ -43,11 +44,12 @@ def mean_scores(scores: pd.DataFrame) -> pd.DataFrame:
     return tables.check(frame, tables.MEAN_SCORES, "mean scores")
 
 
-def _half_width(values: pd.Series) -> float:
+def _half_width(values: pd.Series, level: float) -> float:
     """Half the t interval of the mean of the values; NaN where they show no variation."""
-    if len(values) < 2 or values.nunique() == 1:
+    error = float(values.sem())
+    if len(values) < 2 or not error > 1e-12 * values.abs().max():  # zero but for rounding
         return float("nan")
-    return t_quantile(LEVEL, len(values) - 1) * float(values.sem())
+    return t_quantile(level, len(values) - 1) * error
 
 
 def median_speeds(images: pd.DataFrame) -> pd.DataFrame:

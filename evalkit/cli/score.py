@@ -11,7 +11,7 @@ from evalkit.errors import EvalkitError
 
 @app.command(epilog="Example: evalkit metrics")
 def metrics() -> None:
-    """List the metrics, with kind, weights, licence, range and source."""
+    """List the metrics, with kind, weights, licence, range, which way is better, and source."""
     from evalkit.scoring.listing import list_metrics
 
     print(list_metrics())
@@ -25,7 +25,7 @@ def score(
     ] = ["clip_score"],  # noqa: B006  (Typer copies it)
     weights: Annotated[
         str | None,
-        typer.Option(help="Of one metric: ARCH/PRETRAINED, a folder, ARCH:FILE, scenes-clip."),
+        typer.Option(help="Of one metric: a name, or a local copy; docs/metrics.md lists them."),
     ] = None,
     reference: Annotated[
         str | None, typer.Option(metavar="DIR|model:NAME", help="Of metrics of sets.")
@@ -42,12 +42,15 @@ def score(
     from evalkit.progress import progress_bar
     from evalkit.scoring import score
     from evalkit.scoring.chosen import chosen_metrics
+    from evalkit.scoring.engines import require_engine
     from evalkit.scoring.told import told_json, told_lines
     from evalkit.study_folder import open_study
 
     folder = open_study(path)
+    chosen = chosen_metrics(metric, weights)
+    require_engine(engine, workers, device)
     made, failed = [], {}
-    for name in chosen_metrics(metric, weights):
+    for name in chosen:
         try:
             with progress_bar("images") as progress:
                 table = score(
@@ -55,7 +58,8 @@ def score(
                     reference=reference, device=device, batch_size=batch_size,
                 )  # fmt: skip
         except EvalkitError as error:  # the other metrics go on
-            failed[name] = str(error) if name in str(error) else f"{name}: {error}"
+            said = str(error)
+            failed[name] = said if name in said else f"{name}: {said.removeprefix('score: ')}"
             print(f"evalkit: {failed[name]}", file=sys.stderr)
             continue
         made.append(told_json(table))

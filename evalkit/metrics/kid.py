@@ -6,8 +6,8 @@ same in expectation, with less noise and no seed. Source: Binkowski et al. 2018.
 """
 
 import numpy as np
-from scipy import stats
 
+from evalkit.analysis.student import t_quantile
 from evalkit.metrics.loading.inception import DEFAULT, InceptionFeatures
 from evalkit.metrics.loading.released import identify_released
 from evalkit.metrics.registry import Card
@@ -67,7 +67,7 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float
     n, m = len(first), len(second)
     value = _mean_of_pairs(within, n) + _mean_of_pairs(other, m) - 2 * across.mean() / m
     variance = _jackknife(within, across, m) + _jackknife(other, back, n)
-    half = stats.t.ppf((1 + LEVEL) / 2, min(n, m) - 1) * np.sqrt(variance)
+    half = t_quantile(LEVEL, min(n, m) - 1) * np.sqrt(variance)
     return float(value), float(value - half), float(value + half)
 
 

@@ -39,6 +39,8 @@ class Card:
 
     `weights` are those used where none are named, `range` the values that a score can have, in
     words; `source` a paper or an address; `extra` the extra of evalkit that installs what it needs.
+    `version` grows whenever the metric's own code gives other numbers: what is kept is then
+    computed again.
     """
 
     kind: Literal["image", "pair", "set", "spread"]
@@ -48,6 +50,7 @@ class Card:
     source: str
     higher_is_better: bool = True
     extra: str = "metrics"
+    version: int = 1
 
 
 class ImageMetric(Protocol):
@@ -94,7 +97,8 @@ class PairJudge(Protocol):
     ) -> list[float]:
         """Per pair, the probability (0 to 1) that the image shown first is called better.
 
-        `question` is the question's text as annotators read it.
+        `question` is the question's text as annotators read it; a prompt is empty where the
+        question does not show it (`show_prompt`), to the judge as little as to annotators.
         """
 
 
@@ -122,7 +126,11 @@ class SetMetric(Protocol):
 
 
 class SpreadMetric(Protocol):
-    """How different images of one prompt are."""
+    """How different images of one prompt are.
+
+    It is given all images of a prompt and model at once, and batches them by itself; `--batch-size`
+    sets its `batch_size`.
+    """
 
     weights: str
     batch_size: int

@@ -12,21 +12,26 @@ from evalkit.analysis.metric_agreement import metric_agreement, metric_bins
 from evalkit.analysis.metric_differences import metric_differences
 from evalkit.errors import StudyError, nearest
 from evalkit.metrics.registry import metric_card, metric_names
+from evalkit.result_tables.metric_files import read_judgements
 from evalkit.result_tables.options import Options
 from evalkit.study_folder import StudyFolder
 
 
 def against_metrics(
-    folder: StudyFolder, comparisons: pd.DataFrame, scores: pd.DataFrame, options: Options
+    folder: StudyFolder,
+    comparisons: pd.DataFrame,
+    images: pd.DataFrame,
+    scores: pd.DataFrame,
+    options: Options,
 ) -> dict[str, pd.DataFrame]:
     """The tables metric_agreement, _bins, _differences, disagreements and judge_bias, by name.
 
-    `scores` are those of every image (`beside_votes.read_scores`); the judgements are read from the
+    `scores` are those of every image (`metric_files.read_scores`); the judgements are read from the
     study's folder. A study without either has them empty. StudyError on scores of a metric that is
     unknown, for nobody can say whether more of it is better.
     """
     pairs = tables.read(folder.pairs_file, tables.PAIRS)
-    judgements = read_judgements(folder, pairs)
+    judgements = read_judgements(folder, pairs, images)
     names = sorted({*scores["metric"], *judgements["metric"]})
     found = margins(pairs, scores, judgements, lower_is_better=_lower_is_better(folder, names))
     return {
@@ -38,22 +43,6 @@ def against_metrics(
         "disagreements": disagreements(comparisons, found),
         "judge_bias": judge_bias(judgements, level=options.level),
     }
-
-
-def read_judgements(folder: StudyFolder, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The judgements of the study's pairs; StudyError where a judge lacks some of a question."""
-    kept = [tables.JUDGEMENTS.empty()]
-    for file in sorted(folder.judgements.glob("*.csv")):
-        judged = tables.read(file, tables.JUDGEMENTS)
-        judged = judged[judged["pair_id"].isin(pairs["pair_id"])]
-        asked = judged.groupby(["question_id", "weights"])["pair_id"].nunique()
-        if judged.empty or asked.min() < pairs["pair_id"].nunique():
-            raise StudyError(
-                f"{file}: not every pair of the study is judged; made before its pairs were; run: "
-                f"evalkit score {folder.root} --metric {file.stem}, or delete the file"
-            )
-        kept.append(judged)
-    return pd.concat(kept[1:] or kept, ignore_index=True)
 
 
 def _lower_is_better(folder: StudyFolder, names: Iterable[str]) -> list[str]:

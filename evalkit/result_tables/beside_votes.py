@@ -1,11 +1,9 @@
-"""What stands beside the votes: how long each model takes, and what metrics gave it."""
+"""What stands beside the votes: how long each model takes."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 
-from evalkit import tables
 from evalkit.analysis import bench_speeds, is_compiled, median_speeds
 from evalkit.errors import StudyError, first_line, listed
 from evalkit.study_folder import StudyFolder
@@ -46,26 +44,3 @@ def read_speeds(folder: StudyFolder, images: pd.DataFrame) -> pd.DataFrame:
                 f"study.toml has compile = {str(not compiled).lower()}; {again}"
             )
     return speeds
-
-
-def read_beside(files: Path, table: tables.Table) -> pd.DataFrame:
-    """The rows of every CSV in a folder of metrics' tables; empty where there is none."""
-    found = [tables.read(file, table) for file in sorted(files.glob("*.csv"))]
-    return pd.concat(found, ignore_index=True) if found else table.empty()
-
-
-def read_scores(folder: StudyFolder, images: pd.DataFrame) -> pd.DataFrame:
-    """The scores of the images that are ok; StudyError where a metric lacks some of them."""
-    ok = images.loc[images["status"] == "ok", "image_id"]
-    kept = [tables.SCORES.empty()]
-    for file in sorted(folder.scores.glob("*.csv")):
-        scores = tables.read(file, tables.SCORES)
-        scores = scores[scores["image_id"].isin(ok)]
-        lacking = len(ok) - scores.groupby("weights")["image_id"].nunique().min()
-        if scores.empty or lacking:
-            raise StudyError(
-                f"{file}: not every image of the study has a score; made before its images were; "
-                f"run: evalkit score {folder.root} --metric {file.stem}, or delete the file"
-            )
-        kept.append(scores)
-    return pd.concat(kept[1:] or kept, ignore_index=True)

@@ -24,9 +24,10 @@ from evalkit.early_looks import (
 from evalkit.errors import EvalkitError, StudyError, listed, nearest
 from evalkit.lock import lock_hash, open_votes, require_same_study, require_unchanged
 from evalkit.result_tables.against_metrics import against_metrics
-from evalkit.result_tables.beside_votes import read_beside, read_scores, read_speeds
+from evalkit.result_tables.beside_votes import read_speeds
 from evalkit.result_tables.estimates import estimates, labelled
 from evalkit.result_tables.judged import judged_votes
+from evalkit.result_tables.metric_files import read_scores, read_sets, read_spreads
 from evalkit.result_tables.options import OF_PROMPTS, Options
 from evalkit.result_tables.writing import Analysis, require_folder, write_analysis
 from evalkit.store import Store
@@ -49,7 +50,8 @@ def analyze_study(
     and this and every later summary tells it. Under the stopping rule `anytime` every look is
     allowed, the table `anytime` is written, and the summary and banner say the rule. StudyError
     where votes are missing and it is None, before the first vote, where the rules leave none, where
-    the study has changed since, or where images lack a score.
+    the study has changed since, or where a metric's table is not about all
+    of the study as it is.
     """
     options, out = options or Options(), out or folder.analysis
     require_folder(out)
@@ -86,11 +88,11 @@ def _analysis(folder: StudyFolder, store: Store, options: Options) -> Analysis:
     beside = {
         "annotators": judged.annotators,
         "exclusions": judged.exclusions,
-        "scores": mean_scores(scores),
-        "sets": read_beside(folder.sets, tables.SET_SCORES),
-        "spreads": mean_scores(read_beside(folder.spreads, tables.SPREADS)),
+        "scores": mean_scores(scores, options.level),
+        "sets": read_sets(folder, images),
+        "spreads": mean_scores(read_spreads(folder, images), options.level),
         "speed": read_speeds(folder, images),
-        **against_metrics(folder, comparisons, scores, options),
+        **against_metrics(folder, comparisons, images, scores, options),
     }
     if folder.study.stopping.rule == ANYTIME:
         beside["anytime"] = anytime_table(comparisons, planned_prompts(folder), level=options.level)

@@ -6,10 +6,18 @@ from functools import partial
 from importlib.util import find_spec
 
 from evalkit.errors import EvalkitError
+from evalkit.pipelines import require_device
 from evalkit.scoring.metric_run import Compute, Engine, Run
 from evalkit.scoring.worker import Worker
 
 ENGINES = ("local", "ray")
+
+
+def require_engine(name: str, workers: int | None, device: str | None) -> None:
+    """EvalkitError where a run could not begin, whatever its metric; see `load_engine`."""
+    load_engine(name, workers)
+    if device is not None and name == "local":
+        require_device(device)
 
 
 def load_engine(name: str, workers: int | None) -> Engine:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from evalkit import tables
+from evalkit.content import image_contents
 from evalkit.errors import StudyError
 from evalkit.scoring.metric_run import Run
 from evalkit.scoring.unit import Unit, hash_images
@@ -17,7 +18,7 @@ def score_images(run: Run) -> pd.DataFrame:
     folder, job = run.folder, run.job
     images = folder.read_images()
     ok = ok_images(run)
-    prompts = folder.read_prompts().set_index("prompt_id")["prompt"]
+    prompts = folder.read_prompt_texts(ok["prompt_id"])
     hashes = hash_images(folder, ok["file_name"], ok["sha256"])
     units = [
         Unit(
@@ -28,6 +29,7 @@ def score_images(run: Run) -> pd.DataFrame:
         )
         for name, prompt_id in zip(ok["file_name"], ok["prompt_id"], strict=True)
     ]
+    contents = image_contents(ok.assign(sha256=ok["file_name"].map(hashes)), prompts)
     answers = run.answer(units)
     given = pd.DataFrame([answers[unit.key] for unit in units])
     scores = ok[["image_id", "prompt_id", "model", "seed"]].assign(
@@ -35,11 +37,11 @@ def score_images(run: Run) -> pd.DataFrame:
         score=given["score"],
         weights=run.weights,
         truncated=given["truncated"].astype(bool),
+        content=list(contents.values()),
     )
     if "cosine" in given:
         scores["cosine"] = given["cosine"]
-    file = folder.scores / f"{job.metric}.csv"
-    write_beside(scores, file, tables.SCORES, there=("image_id", set(ok["image_id"])))
+    write_beside(run, scores, folder.scores, tables.SCORES, ["image_id"], lambda before: contents)
     scores.attrs["skipped"] = len(images) - len(ok)
     return scores
 

@@ -3,7 +3,7 @@
 A file holds the rows of one batch, as NumPy's npz: `keys` (n) and columns of n rows each. It is
 written once and whole, so that two runs never disturb each other and a stopped one loses nothing; a
 file whose bytes are not those that it was named by, or that holds a number that is not finite, is
-deleted and its rows are computed again.
+deleted and its rows are computed again. One that cannot be read at the moment stays.
 """
 
 import hashlib
@@ -31,7 +31,10 @@ class Kept:
         self._read = lru_cache(_HELD)(_read)
         remove_leftovers(folder)
         for file in sorted(folder.glob("*.npz")):
-            columns = self._read(file)
+            try:
+                columns = self._read(file)
+            except OSError:  # of the disk or the network; the file may be whole
+                continue
             if columns is None:
                 file.unlink(missing_ok=True)
             else:
@@ -43,7 +46,10 @@ class Kept:
     def row(self, key: str) -> Columns | None:
         """The row of this key, a value (or an array) per column; None where it is not kept."""
         file, place = self._places.get(key, (None, 0))
-        columns = None if file is None else self._read(file)
+        try:
+            columns = None if file is None else self._read(file)
+        except OSError:
+            columns = None
         if columns is None:
             return None
         return {name: column[place] for name, column in columns.items() if name != "keys"}
@@ -62,14 +68,14 @@ class Kept:
 
 
 def _read(file: Path) -> Columns | None:
-    """The columns of a file; None where it is not whole as it was written."""
+    """The columns of a file; None where it is not whole as it was written. OSError as it comes."""
+    data = file.read_bytes()
+    if _name(data) != file.stem:
+        return None
     try:
-        data = file.read_bytes()
-        if _name(data) != file.stem:
-            return None
         with np.load(io.BytesIO(data), allow_pickle=False) as found:
             columns = {name: found[name] for name in found.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (ValueError, zipfile.BadZipFile):
         return None
     numbers = (column for column in columns.values() if column.dtype.kind == "f")
     whole = "keys" in columns and all(np.isfinite(column).all() for column in numbers)

@@ -1,11 +1,11 @@
-"""The metrics as text: all in a table, or one with its card; loads no metric."""
+"""The metrics as text, a line of a table for each; loads no metric."""
 
 from dataclasses import asdict
 
 from evalkit.metrics import metric_card, metric_names
 from evalkit.metrics.registry import KINDS
 
-_COLUMNS = ("name", "kind", "weights", "licence", "range", "source")
+_COLUMNS = ("name", "kind", "weights", "licence", "range", "better", "source")
 
 
 def list_metrics() -> str:
@@ -30,4 +30,5 @@ def list_metrics() -> str:
 
 def _row(name: str) -> tuple[str, ...]:
     card = asdict(metric_card(name))
+    card["better"] = "higher" if card["higher_is_better"] else "lower"
     return name, *(card[column] for column in _COLUMNS[1:])

@@ -3,18 +3,20 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
 from evalkit import __version__
-from evalkit.errors import EvalkitError
-from evalkit.metrics import identify_metric
+from evalkit.content import text_hash
+from evalkit.errors import EvalkitError, ModelError
+from evalkit.metrics import identify_metric, metric_card
 from evalkit.scoring.kept import Columns, Kept
-from evalkit.scoring.unit import Unit, text_hash
+from evalkit.scoring.unit import Unit
 from evalkit.scoring.worker import Done, Job
 from evalkit.study_folder import StudyFolder
 
@@ -23,6 +25,7 @@ Compute = Callable[[Iterable[Unit]], Iterator[Done]]
 Engine = Callable[["Run"], AbstractContextManager[Compute]]
 
 _EMBEDDINGS = ("image", "text")
+_LIBRARIES = ("pillow", "torch", "torchvision", "open_clip_torch", "transformers", "lpips")
 
 
 class Run:
@@ -39,8 +42,12 @@ class Run:
     def metric(self) -> Any:
         """The metric, loaded in this process."""
         metric = self.job.load()
-        # Else scores would be kept as those of other weights.
-        assert self._name in (None, metric.weights), f"{self._name} is named, not {metric.weights}"
+        if self._name not in (None, metric.weights):  # scores would be kept as of other weights
+            raise ModelError(
+                f"score: {self.job.metric} loaded the weights {metric.weights}, and named "
+                f"{self._name} before; both are to be one name; mend identify and load of the "
+                "metric, or leave files of weights as they are while they are loaded"
+            )
         return metric
 
     @property
@@ -55,8 +62,11 @@ class Run:
     def kept(self, what: str) -> Kept:
         """What is kept of this metric with these weights: `what` is scores, images, texts, ..."""
         plain = re.sub(r"[^\w.@-]+", "-", self.weights)[:60]
-        # Another evalkit may prepare otherwise or bring other built-in weights.
-        checkpoint = text_hash(f"{self.weights}\n{__version__}")[:8]
+        # Another evalkit may prepare otherwise or bring other built-in weights, another library
+        # resize or compute otherwise.
+        own = metric_card(self.job.metric).version
+        made_by = "\n".join([self.weights, __version__, str(own), *_library_versions()])
+        checkpoint = text_hash(made_by)[:8]
         return Kept(self.folder.cache / self.job.metric / f"{plain}-{checkpoint}" / what)
 
     def answer(self, units: Sequence[Unit], what: str = "scores") -> dict[str, Columns]:
@@ -114,6 +124,16 @@ class Run:
             new = {key: place for place, key in enumerate(keys) if key not in kept}
             if new:
                 kept.add(list(new), {"embedding": columns[name][list(new.values())]})
+
+
+@cache
+def _library_versions() -> tuple[str, ...]:
+    """Name, major and minor version of the libraries that make pixels and numbers."""
+    found = []
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {'.'.join(version(name).split('.')[:2])}")
+    return tuple(found)
 
 
 def _require_finite(batch: list[Unit], columns: Columns) -> None:

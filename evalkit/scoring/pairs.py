@@ -3,6 +3,7 @@
 import pandas as pd
 
 from evalkit import tables
+from evalkit.content import judgement_contents
 from evalkit.design import plan_pairs
 from evalkit.errors import EvalkitError, StudyError
 from evalkit.scoring.images import ok_images
@@ -16,15 +17,18 @@ _GIVEN = ["a_when_first", "a_when_second", "score"]
 def judge_pairs(run: Run) -> pd.DataFrame:
     """Judge every pair by every question of the study, in both orders (`tables.JUDGEMENTS`).
 
-    The pairs are those that annotators are shown, or will be. Raises StudyError where no two models
+    The pairs are those that annotators are shown, or will be, and the judge reads the prompt where
+    they do. Raises StudyError where no two models
     have an image of one prompt and seed, EvalkitError on a probability outside 0 to 1.
     """
     folder, job = run.folder, run.job
     images = ok_images(run).set_index("image_id")
     pairs = _read_pairs(run, images)
-    prompts = folder.read_prompts().set_index("prompt_id")["prompt"]
+    prompts = folder.read_prompt_texts(pairs["prompt_id"])
     hashes = hash_images(folder, images["file_name"], images["sha256"])
     units, rows = [], []
+    hashed = images.reset_index().assign(sha256=[hashes[name] for name in images["file_name"]])
+    contents = judgement_contents(pairs, hashed, prompts, folder.study.questions)
     for question in folder.study.questions:
         for pair in pairs.itertuples():
             names = images.loc[[pair.image_a, pair.image_b], "file_name"].tolist()
@@ -34,7 +38,7 @@ def judge_pairs(run: Run) -> pd.DataFrame:
                     label=f"{files[0]} and {files[1]}",
                     files=files,
                     hashes=tuple(hashes[name] for name in names),
-                    prompt=prompts[pair.prompt_id],
+                    prompt=prompts[pair.prompt_id] if question.show_prompt else "",
                     question=question.text,
                 )
             )
@@ -45,10 +49,11 @@ def judge_pairs(run: Run) -> pd.DataFrame:
     columns = ["pair_id", "prompt_id", "seed", "model_a", "model_b"]
     repeated = pd.concat([pairs[columns]] * len(folder.study.questions), ignore_index=True)
     judged = repeated.assign(
-        question_id=rows, metric=job.metric, weights=run.weights, **given.to_dict("series")
-    )
-    file = folder.judgements / f"{job.metric}.csv"
-    write_beside(judged, file, tables.JUDGEMENTS, there=("pair_id", set(pairs["pair_id"])))
+        question_id=rows, metric=job.metric, weights=run.weights, **given.to_dict("series"),
+        content=list(contents.values()),
+    )  # fmt: skip
+    about = ["question_id", "pair_id"]
+    write_beside(run, judged, folder.judgements, tables.JUDGEMENTS, about, lambda before: contents)
     return judged
 
 

@@ -4,8 +4,7 @@ import pandas as pd
 
 from evalkit.errors import EvalkitError
 from evalkit.lock import has_votes, require_unchanged
-from evalkit.pipelines import require_device
-from evalkit.scoring.engines import load_engine
+from evalkit.scoring.engines import load_engine, require_engine
 from evalkit.scoring.images import score_images
 from evalkit.scoring.metric_run import Progress, Run
 from evalkit.scoring.pairs import judge_pairs
@@ -49,8 +48,7 @@ def score(
             f"score: --reference is for metrics of sets, and {metric} is one of the kind "
             f"{job.kind}; leave it out"
         )
-    if device is not None and engine == "local":
-        require_device(device)
+    require_engine(engine, workers, device)
     run = Run(folder, job, load_engine(engine, workers), progress)
     if job.kind == "set":
         return score_sets(run, reference)

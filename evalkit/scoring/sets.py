@@ -1,13 +1,13 @@
 """Metrics of sets: each model's images against a reference -> sets/<metric>.csv."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from evalkit import tables
+from evalkit.content import REFERENCE_MODEL, Contents, set_contents, set_key
 from evalkit.errors import EvalkitError, StudyError, listed, nearest
 from evalkit.metrics import metric_card
 from evalkit.scoring.images import ok_images
@@ -17,7 +17,6 @@ from evalkit.scoring.unit import Unit, hash_files, hash_images
 from evalkit.scoring.writing import write_beside
 
 LEAST = 2  # images of a set; a metric may need more
-_MODEL = "model:"
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -28,8 +27,10 @@ def score_sets(run: Run, reference: str | None) -> pd.DataFrame:
     model of the study. Raises EvalkitError where there is none, or too few images.
     """
     folder, job = run.folder, run.job
-    name, others = _reference(run, reference)
-    sets = {model: units for model, units in _models(run).items() if f"{_MODEL}{model}" != name}
+    images = _hashed_images(run)
+    models = _models(run, images)
+    name, others = _reference(run, reference, models)
+    sets = {model: units for model, units in models.items() if REFERENCE_MODEL + model != name}
     if not sets:
         raise StudyError(f"{folder.root}: {name} is the only model with images; name another")
     for what, units in [(name, others), *sets.items()]:
@@ -51,11 +52,28 @@ def score_sets(run: Run, reference: str | None) -> pd.DataFrame:
         }
         for model, units in sets.items()
     ]
-    scores = pd.DataFrame(rows)
-    file = folder.sets / f"{job.metric}.csv"
-    there = ("model", set(folder.study.model_names))
-    write_beside(scores, file, tables.SET_SCORES, there, run=("weights", "reference"))
+    own = set_contents(images, name)
+    scores = pd.DataFrame(rows).assign(content=[own[model, name] for model in sets])
+    write_beside(
+        run, scores, folder.sets, tables.SET_SCORES, ["model", "reference"],
+        lambda before: _contents(images, before["reference"]), told_by=("weights", "reference"),
+    )  # fmt: skip
     return scores
+
+
+def _contents(images: pd.DataFrame, references: Iterable[str]) -> Contents:
+    """What every model is, against each of these references."""
+    contents: Contents = {}
+    for reference in set(references):
+        contents |= set_contents(images, reference)
+    return contents
+
+
+def _hashed_images(run: Run) -> pd.DataFrame:
+    """The images that are ok, with the hash of each as it lies there."""
+    images = ok_images(run)
+    hashes = hash_images(run.folder, images["file_name"], images["sha256"])
+    return images.assign(sha256=images["file_name"].map(hashes))
 
 
 class _Distances:
@@ -69,7 +87,7 @@ class _Distances:
     def of(self, model: str) -> dict[str, float | str]:
         """Columns score, ci_low, ci_high, method."""
         units = self._sets[model]
-        key = _set_hash(units, self._others)
+        key = set_key(_keys(units), _keys(self._others))
         row = self._kept.row(key)
         if row is None:
             row = self._measure(units, model)
@@ -98,27 +116,26 @@ class _Distances:
         return np.stack([self._features[unit.key]["features"] for unit in units])
 
 
-def _models(run: Run) -> dict[str, list[Unit]]:
+def _models(run: Run, images: pd.DataFrame) -> dict[str, list[Unit]]:
     """The units of each model that has images."""
     folder = run.folder
-    images = ok_images(run)
-    hashes = hash_images(folder, images["file_name"], images["sha256"])
     return {
-        str(model): _units([folder.images / name for name in names], [hashes[n] for n in names])
-        for model, names in images.groupby("model", sort=False)["file_name"]
+        str(model): _units([folder.images / name for name in part["file_name"]], part["sha256"])
+        for model, part in images.groupby("model", sort=False)
     }
 
 
-def _reference(run: Run, reference: str | None) -> tuple[str, list[Unit]]:
+def _reference(
+    run: Run, reference: str | None, models: dict[str, list[Unit]]
+) -> tuple[str, list[Unit]]:
     """Name and units of the reference."""
     if reference is None:
         raise EvalkitError(
             f"score: {run.job.metric} compares sets of images and needs another one; add "
-            f"--reference with a folder of images, or {_MODEL}NAME of a model of the study"
+            f"--reference with a folder of images, or {REFERENCE_MODEL}NAME of a model of the study"
         )
-    if reference.startswith(_MODEL):
-        model = reference.removeprefix(_MODEL)
-        models = _models(run)
+    if reference.startswith(REFERENCE_MODEL):
+        model = reference.removeprefix(REFERENCE_MODEL)
         if model not in models:
             raise StudyError(
                 f'{run.folder.root}: reference "{reference}"; models with images are '
@@ -130,18 +147,16 @@ def _reference(run: Run, reference: str | None) -> tuple[str, list[Unit]]:
     if not files:
         raise EvalkitError(
             f"{place}: no image is there ({listed(_ENDINGS)}); the reference is a folder of "
-            f"images, or {_MODEL}NAME of a model of the study; name one"
+            f"images, or {REFERENCE_MODEL}NAME of a model of the study; name one"
         )
     units = _units(files, hash_files(files, run.folder))
-    return f"{place.resolve().name}@{_set_hash(units)[:12]}", units
+    return f"{place.resolve().name}@{set_key(_keys(units))[:12]}", units
+
+
+def _keys(units: Sequence[Unit]) -> list[str]:
+    return [unit.key for unit in units]
 
 
 def _units(files: Sequence[Path], hashes: Sequence[str]) -> list[Unit]:
     pairs = zip(files, hashes, strict=True)
     return [Unit(label=str(file), files=(file,), hashes=(sha256,)) for file, sha256 in pairs]
-
-
-def _set_hash(*sets: list[Unit]) -> str:
-    """Of the contents of sets, whatever the order of their images."""
-    parts = ["\n".join(sorted(unit.key for unit in units)) for units in sets]
-    return hashlib.sha256("\n\n".join(parts).encode()).hexdigest()

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from evalkit import tables
+from evalkit.content import spread_contents
 from evalkit.errors import StudyError
 from evalkit.scoring.images import ok_images
 from evalkit.scoring.metric_run import Run
@@ -20,6 +21,8 @@ def score_spreads(run: Run) -> pd.DataFrame:
     folder, job = run.folder, run.job
     images = ok_images(run).sort_values("seed", kind="stable")
     hashes = hash_images(folder, images["file_name"], images["sha256"])
+    hashed = images.assign(sha256=images["file_name"].map(hashes))
+    contents = spread_contents(hashed, LEAST)
     units, rows = [], []
     for (prompt_id, model), names in images.groupby(["prompt_id", "model"])["file_name"]:
         if len(names) >= LEAST:
@@ -41,8 +44,8 @@ def score_spreads(run: Run) -> pd.DataFrame:
         metric=job.metric,
         weights=run.weights,
         score=[float(answers[unit.key]["score"]) for unit in units],
+        content=list(contents.values()),
     )
-    file = folder.spreads / f"{job.metric}.csv"
-    there = ("prompt_id", set(images["prompt_id"]))
-    write_beside(spreads, file, tables.SPREADS, there)
+    about = ["prompt_id", "model"]
+    write_beside(run, spreads, folder.spreads, tables.SPREADS, about, lambda before: contents)
     return spreads

@@ -65,12 +65,17 @@ def _judgement_lines(judgements: pd.DataFrame) -> list[str]:
 def _set_lines(scores: pd.DataFrame) -> list[str]:
     lines = [_head(scores, "model")]
     for row in scores.itertuples():
-        interval = "" if isnan(row.ci_low) else f" ({row.ci_low:.2f} to {row.ci_high:.2f})"
+        interval = "" if isnan(row.ci_low) else f" ({_short(row.ci_low)} to {_short(row.ci_high)})"
         lines.append(
-            f"  {row.model}: {row.score:.2f}{interval}, {row.n:,} images against "
+            f"  {row.model}: {_short(row.score)}{interval}, {row.n:,} images against "
             f"{row.n_reference:,} of {row.reference}"
         )
     return lines
+
+
+def _short(value: float) -> str:
+    """Two decimals, and three digits that count below one: distances are often of thousandths."""
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"
 
 
 def _spread_lines(spreads: pd.DataFrame) -> list[str]:

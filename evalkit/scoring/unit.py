@@ -1,6 +1,5 @@
 """A unit: what a metric judges at once, the images and words, named by the hash of its content."""
 
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from evalkit.addresses import is_remote
+from evalkit.content import content_key
 from evalkit.errors import StudyError
 from evalkit.files import file_sha256, list_sizes
 from evalkit.study_folder import StudyFolder
@@ -35,34 +35,34 @@ class Unit:
     @cached_property
     def key(self) -> str:
         """64 hex digits that name its content, whatever the files are called."""
-        words = (text_hash(self.prompt), text_hash(self.question))
-        return hashlib.sha256("\n".join([*self.hashes, *words]).encode()).hexdigest()
-
-
-def text_hash(text: str) -> str:
-    """The SHA-256 of a text, in hex digits."""
-    return hashlib.sha256(text.encode()).hexdigest()
+        return content_key(self.hashes, self.prompt, self.question)
 
 
 def hash_images(folder: StudyFolder, names: Iterable[str], listed: Iterable[str]) -> dict[str, str]:
     """The SHA-256 of each image of the study, by its name below `folder.images`.
 
     Files of this machine are read. Of an object store, which takes a file whole, the hash that is
-    `listed` counts as long as the image lies there, so that nothing is read again over a network.
-    Raises StudyError where an image is missing or cannot be read.
+    `listed` (images.csv) counts as long as the image lies there, so that nothing is read again over
+    a network. Raises StudyError where an image is missing, cannot be read, or is another one than
+    images.csv lists; an empty hash there allows any.
     """
-    known: dict[str, str] = {}
     names = list(names)
+    wanted = {name: sha256 for name, sha256 in zip(names, listed, strict=True) if sha256}
+    known: dict[str, str] = {}
     if is_remote(folder.images):
         there = _list_images(folder, names)
-        known = {
-            name: sha256
-            for name, sha256 in zip(names, listed, strict=True)
-            if sha256 and name in there
-        }
+        known = {name: sha256 for name, sha256 in wanted.items() if name in there}
     unknown = [name for name in names if name not in known]
     files = [folder.images / name for name in unknown]
-    return known | dict(zip(unknown, hash_files(files, folder), strict=True))
+    known |= dict(zip(unknown, hash_files(files, folder), strict=True))
+    for name, sha256 in known.items():
+        if wanted.get(name, sha256) != sha256:
+            raise StudyError(
+                f"{folder.images / name}: is another image than images.csv lists (another sha256); "
+                "scores are of the images that are voted on; put that one back, or delete this one "
+                "and run evalkit generate, which makes it again"
+            )
+    return known
 
 
 def hash_files(files: list[Path], folder: StudyFolder) -> list[str]:

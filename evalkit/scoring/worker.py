@@ -1,18 +1,18 @@
 """A worker: a loaded metric, whose images are read and prepared in threads while it computes."""
 
 import hashlib
-import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from evalkit.errors import StudyError
 from evalkit.files import read_bytes
 from evalkit.metrics import load_metric, metric_card
+from evalkit.pixels import decoded_bytes
 from evalkit.scoring.ahead import map_ahead
 from evalkit.scoring.judging import judge_of
 from evalkit.scoring.kept import Columns
@@ -50,13 +50,16 @@ class Worker:
 
     def __init__(self, job: Job, metric: Any) -> None:
         self._metric, self._kind = metric, job.kind
+        if job.batch_size is not None:
+            metric.batch_size = job.batch_size
         self._judge = judge_of(job.kind, metric)
-        self._size = job.batch_size or metric.batch_size
+        self._size = metric.batch_size
 
     def compute(self, units: Iterable[Unit]) -> Iterator[Done]:
         """The columns of each batch, in order, as soon as they are there.
 
-        Raises StudyError on an image that cannot be read or is not the one that was named.
+        Raises StudyError on an image that cannot be read or is not the one that was named, and
+        ModelError on pixels that `evalkit.pixels` refuses.
         """
         batch: list[tuple[Unit, list[Any]]] = []
         images = _AHEAD * self._size
@@ -89,7 +92,7 @@ class Worker:
 
 
 def _open(file: Path, sha256: str) -> Image.Image:
-    """The image of these bytes, upright, RGB, of its original pixels."""
+    """The image of these bytes, upright, RGB, of its original pixels (see `evalkit.pixels`)."""
     try:
         data = read_bytes(file)
     except OSError as error:
@@ -99,8 +102,4 @@ def _open(file: Path, sha256: str) -> Image.Image:
             f"{file}: is not the image that was listed (another sha256), or changes while it is "
             "scored; let it be finished, and score again"
         )
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # broken files fail in many ways, each the user's to mend
-        raise unreadable(file, error) from None
+    return decoded_bytes(data, str(file))

@@ -28,6 +28,7 @@ _MEANINGS = {
     "ci_low_all": "lower bound of the interval, no vote excluded",
     "compiled": "whether the model was timed compiled",
     "complete_prompts": "prompts that have all their planned votes",
+    "content": "hash of the images and words that the number is about; empty where unknown",
     "contradictions": "share of pairs on which the judge's two answers prefer different images",
     "contradictions_high": "upper bound of contradictions",
     "contradictions_low": "lower bound of contradictions",

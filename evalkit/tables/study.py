@@ -15,6 +15,9 @@ from evalkit.tables.columns import (
     text,
 )
 
+# What a metric's number is about, as a hash (`evalkit.content`); absent in tables of before.
+CONTENT = Column("content", required=False, empty=True)
+
 PROMPTS = Table(
     "prompts",
     (
@@ -134,6 +137,7 @@ SCORES = Table(
         *text("weights"),
         Column("truncated", "flag"),
         *number("cosine", required=False),  # of embeddings, where the score rests on one
+        CONTENT,
     ),
     key=("image_id", "metric", "weights"),
 )
@@ -145,6 +149,7 @@ JUDGEMENTS = Table(
         *text("model_a", "model_b", "metric", "weights"),
         *number("a_when_first", "a_when_second", empty=False),  # probability that a is preferred
         *number("score", empty=False),  # their mean
+        CONTENT,
     ),
     key=("question_id", "pair_id", "metric", "weights"),
 )
@@ -156,6 +161,7 @@ SET_SCORES = Table(
         *number("ci_low", "ci_high"),
         *count("n", "n_reference"),
         *text("reference", "method"),
+        CONTENT,
         VOTE_SOURCE,
     ),
     key=("metric", "weights", "model", "reference"),
@@ -166,6 +172,7 @@ SPREADS = Table(
         *text("prompt_id", "model", "metric", "weights"),
         *number("score", empty=False),
         *count("n"),
+        CONTENT,
     ),
     key=("prompt_id", "model", "metric", "weights"),
 )

@@ -4,7 +4,7 @@ import logging
 import pickle
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from evalkit.errors import ModelError, first_line
 
@@ -34,6 +34,8 @@ def loading(name: str) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without remarks that say nothing a user can act on; bars of downloads stay."""
+    with suppress(ImportError):  # its first import sets its logger's level anew
+        import huggingface_hub.utils.logging  # noqa: F401
     loggers = [logging.getLogger(name) for name in _TALKERS]
     levels = [logger.level for logger in loggers]
     try:
