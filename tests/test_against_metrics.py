@@ -126,9 +126,10 @@ def test_the_card_says_whether_less_is_better(folder, tmp_path, monkeypatch):
 
 def test_level_and_seed_are_those_of_the_analysis(folder, tmp_path):
     one, other = (
-        analyze_study(folder, out=tmp_path, options=Options(level=level))["metric_agreement"]
-        for level in (0.95, 0.8)
+        analyze_study(folder, out=tmp_path, options=Options(level=level)) for level in (0.95, 0.8)
     )
+    assert (one["scores"]["ci_low"] < other["scores"]["ci_low"]).all()
+    one, other = one["metric_agreement"], other["metric_agreement"]
     right = one["measure"] == "accuracy"
     assert (one.loc[right, "ci_low"] < other.loc[right, "ci_low"]).all()
 
