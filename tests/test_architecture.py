@@ -44,6 +44,7 @@ LAYERS = {
     "evalkit.annotator_screen": 3,
     "evalkit.anytime_status": 3,
     "evalkit.archive": 3,
+    "evalkit.archive_entries": 3,
     "evalkit.bench": 3,
     "evalkit.collection": 3,
     "evalkit.early_looks": 3,
