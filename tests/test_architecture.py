@@ -54,6 +54,7 @@ LAYERS = {
     "evalkit.monitoring": 3,
     "evalkit.new_version": 3,
     "evalkit.report": 3,
+    "evalkit.report_files": 3,
     "evalkit.result_tables": 3,
     "evalkit.scoring": 3,
     "evalkit.simulated_sessions": 3,
