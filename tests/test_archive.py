@@ -208,6 +208,24 @@ def test_an_entry_outside_the_folder_is_refused(tmp_path, name):
     assert not list(tmp_path.rglob("evil"))
 
 
+@pytest.mark.parametrize(
+    "name", ["../../outside.png", "/etc/outside.png", "a\\..\\outside.png", "a/../../x.png"]
+)
+def test_a_study_whose_images_lie_outside_is_refused(folder, tmp_path, name):
+    """In a foreign archive; the report would show such a file and an export hand it on."""
+    first = folder.read_images()["file_name"].iloc[0]
+    archive_study(folder, tmp_path / "a.zip", NOW)
+    one = tmp_path / "b.zip"
+
+    def outside(entry, data):
+        if entry.endswith(SUMS):
+            return None
+        return data.replace(first.encode(), name.encode()) if entry.endswith("images.csv") else data
+
+    changed(tmp_path / "a.zip", one, outside)
+    refused(one, tmp_path / "to", 'column file_name: ".*"; allowed is a path below its folder')
+
+
 def test_links_and_entries_that_stand_twice_are_refused(tmp_path):
     link = zipfile.ZipInfo("study/link")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
