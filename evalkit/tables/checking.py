@@ -65,7 +65,7 @@ def _typed(cells: pd.Series, column: Column, where: str) -> pd.Series:
 
 def _require_inside(texts: pd.Series, missing: pd.Series, column: Column, where: str) -> None:
     """TableError where a path leads out of its folder: the table may come from elsewhere."""
-    wrong = ~texts.map(_is_inside) & ~missing
+    wrong = ~texts.map(_is_inside).astype(bool) & ~missing
     if wrong.any():
         allowed = 'a path below its folder, without ".." and backslashes'
         _refuse(wrong, column, where, f'"{texts[wrong].iloc[0]}"', allowed)
