@@ -1,20 +1,23 @@
 """A study folder as one file and back: nothing is put in place before it is verified."""
 
 import hashlib
+import json
+import re
 import shutil
 import stat
-import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import IO
 
+from evalkit.archive_entries import Entry, archive_entries, unpack
 from evalkit.errors import EvalkitError, StudyError
-from evalkit.files import part_name
-from evalkit.store import described
+from evalkit.files import is_part_name, part_name
+from evalkit.monitoring import VoteKey, on_the_way
+from evalkit.store import described, open_store
 from evalkit.store.snapshot import snapshot
 from evalkit.study_folder import StudyFolder, open_study
 from evalkit.verification import Check, require_whole, verify
@@ -22,20 +25,16 @@ from evalkit.verification import Check, require_whole, verify
 SUMS = "SHA256SUMS"  # in the form of sha256sum, which can check an archive without evalkit
 _TIME = (1980, 1, 1, 0, 0, 0)  # of every entry: the same files give the same archive
 _BESIDE_VOTES = ("-wal", "-shm", "-journal")  # what SQLite keeps beside a database
-_MOST_BYTES = 500 * 2**30
-_MOST_FILES = 5_000_000
-_MOST_UNPACKED = 200  # times the archive's own size; images do not shrink, tables by 20 at most
-_SMALL = 2**30  # bytes that any archive may unpack to
+_SUM = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<name>.+)")
 _BLOCK = 2**20
 
-Entry = tuple[str, IO[bytes]]  # name in the study folder, content
 
-
-def archive_study(folder: StudyFolder, to: Path) -> int:
+def archive_study(folder: StudyFolder, to: Path, now: str) -> int:
     """Write the whole study, with its votes as of one moment, into a .zip; gives the files in it.
 
-    Beside them SHA256SUMS. Raises StudyError where the file exists, where votes or images lie
-    elsewhere, and on links.
+    Beside them SHA256SUMS. The journals are without the votes that are on their way at `now`, since
+    these are not among its votes. Raises StudyError where the file exists, where votes or images
+    lie elsewhere, and on links.
     """
     if to.suffix.lower() != ".zip":
         raise StudyError(f"archive: --to {to}: must end in .zip; rename it")
@@ -45,7 +44,10 @@ def archive_study(folder: StudyFolder, to: Path) -> int:
     part = to.parent / part_name()
     to.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with zipfile.ZipFile(part, "x", allowZip64=True) as file, _entries(folder, to) as entries:
+        with (
+            zipfile.ZipFile(part, "x", allowZip64=True) as file,
+            _entries(folder, to, now) as entries,
+        ):
             sums = [_put(file, folder.root.resolve().name, *entry) for entry in entries]
             lines = "".join(f"{sha256}  {name}\n" for name, sha256 in sums)
             file.writestr(_info(f"{folder.root.resolve().name}/{SUMS}"), lines)
@@ -72,29 +74,56 @@ def _require_here(folder: StudyFolder, command: str) -> None:
 
 
 @contextmanager
-def _entries(folder: StudyFolder, leave_out: Path) -> Iterator[Iterator[Entry]]:
-    """The files of a study in the order of their names; votes first taken as of one moment.
+def _entries(folder: StudyFolder, leave_out: Path, now: str) -> Iterator[Iterator[Entry]]:
+    """The files of a study in the order of their names, votes and journals as of one moment.
 
-    First, since every vote is in a journal before it is in the database.
+    The votes come first, since each is in a journal before it is in the database; a journal that
+    was begun since then is left out.
     """
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(temporary) / "votes.sqlite"
         votes = Path(folder.store_address)
+        instead = {}
         if votes.is_file():
             snapshot(votes, copy)
-        yield _read_files(folder.root, {votes: copy}, leave_out)
+            instead = {votes: copy, **_journals(folder, copy, now)}
+        yield _read_files(folder, instead, leave_out)
 
 
-def _read_files(root: Path, instead: dict[Path, Path], leave_out: Path) -> Iterator[Entry]:
-    beside = {Path(f"{path}{ending}") for path in instead for ending in _BESIDE_VOTES}
+def _journals(folder: StudyFolder, votes: Path, now: str) -> dict[Path, Path]:
+    """Copies beside `votes` of the journals, without the votes that were on their way to it."""
+    copies = {file: votes.parent / file.name for file in sorted(folder.received.glob("*.jsonl"))}
+    for file, copy in copies.items():
+        shutil.copyfile(file, copy)
+    with closing(open_store(votes)) as store:
+        late = on_the_way(store, votes.parent, now)
+    for copy in copies.values():
+        lines = copy.read_bytes().splitlines(keepends=True)
+        copy.write_bytes(b"".join(line for line in lines if _vote_of(line) not in late))
+    return copies
+
+
+def _vote_of(line: bytes) -> VoteKey | None:
+    """Which vote arrived, by a line of a journal; None where it was refused or the line is cut."""
+    try:
+        row = json.loads(line)
+        return None if row.get("refused") else (row["trial_id"], row["revision"])
+    except (ValueError, KeyError, AttributeError):
+        return None
+
+
+def _read_files(folder: StudyFolder, instead: dict[Path, Path], leave_out: Path) -> Iterator[Entry]:
+    root, sums = folder.root, folder.root / SUMS
+    beside = {Path(f"{folder.store_address}{ending}") for ending in _BESIDE_VOTES}
     for path in sorted(root.rglob("*"), key=lambda path: path.relative_to(root).as_posix()):
         if path.is_symlink():
             raise StudyError(
                 f"{path}: is a link; an archive holds files; put the file itself there"
             )
-        is_part = any(part.endswith(".part") for part in path.relative_to(root).parts)
-        own = path.name == SUMS or path.resolve() == leave_out.resolve()
-        if path.is_file() and not (is_part or own or path in beside):
+        is_part = any(is_part_name(part) for part in path.relative_to(root).parts)
+        own = path == sums or path.resolve() == leave_out.resolve()
+        begun = instead and path not in instead and path.match(f"{folder.received.name}/*.jsonl")
+        if path.is_file() and not (is_part or own or begun or path in beside):
             with instead.get(path, path).open("rb") as content:
                 yield path.relative_to(root).as_posix(), content
 
@@ -129,105 +158,40 @@ def import_study(source: Path, to: Path, now: str) -> list[Check]:
     part = to.parent / part_name()
     part.mkdir(parents=True)
     try:
-        with _opened(source) as entries:
-            _unpack(source, entries, part)
+        with _opened(source, part, now) as entries:
+            unpack(source, entries, part)
         root = _study_root(part, source)
-        folder = open_study(root)
-        _require_here(folder, "import")
-        _require_sums(root, source)
-        checks = verify(folder, now)
-        try:
-            require_whole(checks, f"import: {source}")
-        except EvalkitError as error:  # it speaks of the place where it was unpacked
-            raise EvalkitError(str(error).replace(str(root), str(to))) from None
+        checks = _verified(root, source, to, now)
         root.rename(to)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return checks
 
 
+def _verified(root: Path, source: Path, to: Path, now: str) -> list[Check]:
+    """The checks of the study unpacked at `root`, which speak of it as of `to`, its place."""
+    try:
+        folder = open_study(root)
+        _require_here(folder, "import")
+        _require_sums(root, source)
+        checks = verify(folder, now)
+        require_whole(checks, f"import: {source}")
+    except EvalkitError as error:
+        raise type(error)(str(error).replace(str(root), str(to))) from None
+    return [replace(check, found=check.found.replace(str(root), str(to))) for check in checks]
+
+
 @contextmanager
-def _opened(source: Path) -> Iterator[Iterator[Entry]]:
+def _opened(source: Path, part: Path, now: str) -> Iterator[Iterator[Entry]]:
     """The entries of an archive or a folder; StudyError where it is neither."""
     if source.is_dir():
         folder = open_study(source)
         _require_here(folder, "import")
-        with _entries(folder, source / SUMS) as entries:
+        with _entries(folder, source / SUMS, now) as entries:
             yield entries
-        return
-    try:
-        if source.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(source) as file:
-                yield _zipped(source, file)
-        elif source.name.lower().endswith((".tar.gz", ".tgz")):
-            with tarfile.open(source, "r:gz") as file:
-                yield _tarred(source, file)
-        else:
-            raise StudyError(f"import: {source}: allowed are .zip, .tar.gz and a study folder")
-    except FileNotFoundError:
-        raise StudyError(f"import: {source}: no such file or folder; check the path") from None
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
-        raise StudyError(
-            f"import: {source}: is damaged or no archive ({error}); fetch it again"
-        ) from None
-
-
-def _zipped(source: Path, file: zipfile.ZipFile) -> Iterator[Entry]:
-    entries = file.infolist()
-    _require_measure(source, len(entries), sum(entry.file_size for entry in entries))
-    for entry in entries:
-        kind = stat.S_IFMT(entry.external_attr >> 16)
-        if entry.is_dir():
-            continue
-        if kind not in (0, stat.S_IFREG) or entry.flag_bits & 1:
-            raise _refused(source, entry.filename, "is a link or another special or locked file")
-        with file.open(entry) as content:
-            yield entry.filename, content
-
-
-def _tarred(source: Path, file: tarfile.TarFile) -> Iterator[Entry]:
-    size = 0
-    for n, entry in enumerate(file, start=1):
-        size += entry.size
-        _require_measure(source, n, size)
-        if entry.isdir():
-            continue
-        content = file.extractfile(entry) if entry.isreg() else None
-        if content is None:
-            raise _refused(source, entry.name, "is a link or another special file")
-        yield entry.name, content
-
-
-def _require_measure(source: Path, files: int, size: int) -> None:
-    """StudyError on an archive made to fill a disk."""
-    free = shutil.disk_usage(source.parent).free
-    most = min(_MOST_BYTES, max(_SMALL, _MOST_UNPACKED * source.stat().st_size), free)
-    if files > _MOST_FILES or size > most:
-        raise StudyError(
-            f"import: {source}: unpacks to {files:,} files of {size / 2**30:,.1f} GiB; allowed "
-            f"here are {_MOST_FILES:,} files of {most / 2**30:,.1f} GiB; unpack it by hand if you "
-            "trust it, and import the folder"
-        )
-
-
-def _unpack(source: Path, entries: Iterator[Entry], part: Path) -> None:
-    for name, content in entries:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
-            raise _refused(source, name, "would lie outside the study's folder")
-        target = part.joinpath(*path.parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with target.open("xb") as stream:
-                shutil.copyfileobj(content, stream, _BLOCK)
-        except FileExistsError:
-            raise _refused(source, name, "stands twice") from None
-
-
-def _refused(source: Path, name: str, why: str) -> StudyError:
-    return StudyError(
-        f'import: {source}: its entry "{name}" {why}; ask whoever made it for another'
-    )
+    else:
+        with archive_entries(source, part) as entries:
+            yield entries
 
 
 def _study_root(part: Path, source: Path) -> Path:
@@ -244,8 +208,7 @@ def _require_sums(root: Path, source: Path) -> None:
     sums = root / SUMS
     if not sums.is_file():
         return
-    rows = (line.split("  ", 1) for line in sums.read_text("utf-8").splitlines())
-    wanted = {name: sha256 for sha256, name in rows}
+    wanted = _read_sums(sums, source)
     sums.unlink()  # it holds for the archive; the study goes on
     found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     for name in sorted(wanted.keys() | found.keys()):
@@ -255,3 +218,15 @@ def _require_sums(root: Path, source: Path) -> None:
         with found[name].open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != wanted[name]:
                 raise EvalkitError(f"import: {source}: {name} has changed since it was archived")
+
+
+def _read_sums(sums: Path, source: Path) -> dict[str, str]:
+    """The SHA-256 of each file by its name; StudyError where a line is not as sha256sum has it."""
+    lines = sums.read_text("utf-8", errors="replace").split("\n")
+    found = [_SUM.fullmatch(line) for line in lines if line]
+    if None in found:
+        raise StudyError(
+            f"import: {source}: {SUMS}: line {found.index(None) + 1} is no SHA-256, two spaces and "
+            "a file's name; fetch the archive again"
+        )
+    return {line["name"]: line["sha256"] for line in found}

@@ -121,6 +121,11 @@ def part_name() -> str:
     return f".{_host()}-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 
+def is_part_name(name: str) -> bool:
+    """Whether the name is one that `part_name` gives, to whatever process."""
+    return _PART.fullmatch(name) is not None
+
+
 def _host() -> str:
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 

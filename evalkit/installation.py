@@ -20,18 +20,37 @@ from evalkit.study import Study
 
 CORE = "core"
 EXTRAS = ("generate", "app", "metrics", "postgres", "ray", "remote")
-COMMANDS = {  # which cannot run without an extra; all others run with the core
-    "generate": "generate",
-    "bench": "generate",
-    "check": "app",
-    "serve": "app",
-    "dashboard": "app",
-    "score": "metrics",
-}
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "nginx")
 _REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+).*?(?:extra == ['\"](?P<extra>\w+)['\"])?$")
 _GIB = 2**30
 _SECONDS = 2  # that a driver may take to answer
+
+
+@dataclass(frozen=True)
+class Need:
+    """What something cannot run without: extras of evalkit, and packages beside them."""
+
+    extras: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    @property
+    def install(self) -> str:
+        """The command that installs it."""
+        extras = [f'"evalkit[{",".join(self.extras)}]"'] if self.extras else []
+        return " ".join(["pip install", *extras, *self.packages])
+
+
+COMMANDS = {  # all others run with the core
+    "generate": Need(("generate",)),
+    "bench": Need(("generate",)),
+    "check": Need(("app",)),
+    "serve": Need(("app",)),
+    "dashboard": Need(("app",)),
+    "screen": Need(("app",), ("playwright",)),
+    "score": Need(("metrics",)),
+    "demo": Need(("generate", "app")),
+    "export --format datasets, preference or pickapic": Need(packages=("datasets",)),
+}
 
 
 @dataclass(frozen=True)
@@ -71,8 +90,10 @@ def look(place: Path, study: Study | None = None) -> Installation:
     """
     packages = _packages()
     lacking = {}
-    for command, extra in needed_extras(study).items():
-        missing = [name for name, found in packages[extra].items() if found is None]
+    for command, need in needs(study).items():
+        wanted = {name: found for extra in need.extras for name, found in packages[extra].items()}
+        wanted |= {name: _version(name) for name in need.packages}
+        missing = [name for name, found in wanted.items() if found is None]
         if missing:
             lacking[command] = missing
     return Installation(
@@ -86,31 +107,35 @@ def look(place: Path, study: Study | None = None) -> Installation:
     )
 
 
-def needed_extras(study: Study | None) -> dict[str, str]:
-    """Which extra each command needs; of a study also its votes ("store") and its images."""
-    needs = dict(COMMANDS)
+def needs(study: Study | None) -> dict[str, Need]:
+    """What each command needs; of a study also its votes ("store") and its images."""
+    found = dict(COMMANDS)
     if study is None:
-        return needs
+        return found
     if all(isinstance(model, ImportedModel) for model in study.models):
-        del needs["generate"], needs["bench"]
+        del found["generate"], found["bench"]
     if study.store.startswith("postgresql://"):
-        needs["store"] = "postgres"
+        found["store"] = Need(("postgres",))
     if study.images.address is not None:
-        needs["images"] = "remote"
-    return needs
+        found["images"] = Need(("remote",))
+    return found
 
 
-def require_command(found: Installation, command: str, known: list[str], extra: str | None) -> None:
-    """EvalkitError where a command is unknown, or lacks a package."""
+def require_known(command: str, known: list[str]) -> None:
+    """EvalkitError where there is no such command."""
     if command not in known:
         raise EvalkitError(
             f'doctor: --for: unknown command "{command}"; allowed are {listed(known)}'
             f"{nearest(command, known)}"
         )
+
+
+def require_command(found: Installation, command: str) -> None:
+    """EvalkitError where a command lacks a package."""
     if command in found.lacking:
         raise EvalkitError(
             f"doctor: {command} needs {listed(found.lacking[command])}, not installed here; run: "
-            f'pip install "evalkit[{extra}]"'
+            f"{COMMANDS[command].install}"
         )
 
 

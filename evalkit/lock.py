@@ -92,15 +92,27 @@ def lock_facts(folder: StudyFolder) -> dict[str, Any]:
 
 
 def contradiction(lock: dict[str, Any]) -> str:
-    """What in a lock does not fit the hash of it there; "" where all does, or it has no contents.
-
-    A lock of evalkit 0.1.0 has hashes alone.
-    """
+    """What in a lock does not fit the hash of it there; "" where all does, and without contents."""
     hashed = {"study": content_sha256, "prompts": _prompts_sha256, "images": _images_sha256}
     return next(
         (part for part in hashed if part in lock and hashed[part](lock[part]) != lock[_key(part)]),
         "",
     )
+
+
+def missing_content(lock: dict[str, Any]) -> str:
+    """The first content that a lock lacks; "" where it has all, or is one with hashes alone.
+
+    Such a lock is older than the contents, and so than the versions that came with them.
+    """
+    missing = [part for part in _CONTENTS if part not in lock]
+    is_older = len(missing) == len(_CONTENTS) and not {"python", "libraries"} & lock.keys()
+    return "" if is_older or not missing else missing[0]
+
+
+def has_contents(lock: dict[str, Any]) -> bool:
+    """Whether the lock says what its hashes are of."""
+    return any(part in lock for part in _CONTENTS)
 
 
 def _key(part: str) -> str:
@@ -249,7 +261,7 @@ def _hash(frame: pd.DataFrame, columns: list[str]) -> str:
 def first_change(folder: StudyFolder) -> str:
     """The first thing that is not as it was locked, both values, and what undoes it; "" for none.
 
-    Of a lock that has only hashes (evalkit 0.1.0) it says which of study, prompts and images has
+    Of a lock with hashes alone it says which of study, prompts and images has
     changed.
     """
     changed = _changed_part(folder, _state(folder))

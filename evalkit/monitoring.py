@@ -140,16 +140,11 @@ def overview(store: Store, received: Path, now: str) -> Overview:
 def reception(store: Store, received: Path, now: str) -> Reception:
     """Votes received against votes kept, at `now`."""
     withdrawn, stored = _stored(store)
-    arrived = read_journals(
-        received
-    )  # after the votes, which are in a journal before they are stored
+    arrived = read_journals(received)  # after the votes: each is in a journal before it is stored
     journals_since = _journals_since(store.log())
     kept = set(_vote_keys(stored))
-    late = [at for key, at in arrived.items() if key not in kept]
-    since = datetime.fromisoformat(now) - ON_THE_WAY
-    recent = sum(datetime.fromisoformat(at) > since for at in late)
-    # Withdrawn votes are gone from the database: they are taken for the old ones that lack first.
-    recent_withdrawn = max(0, withdrawn - (len(late) - recent))
+    late = {key: at for key, at in arrived.items() if key not in kept}
+    recent = sum(_is_recent(at, now) for at in late.values())
     is_unseen = [key not in arrived for key in _vote_keys(stored)]
     unseen = stored[pd.Series(is_unseen, stored.index, dtype=bool)]
     real = unseen[~unseen["simulated"]]
@@ -160,12 +155,33 @@ def reception(store: Store, received: Path, now: str) -> Reception:
         received=len(arrived),
         kept=len(kept),
         withdrawn=withdrawn,
-        on_the_way=max(0, recent - recent_withdrawn),
+        on_the_way=len(_on_the_way(late, withdrawn, now)),
         simulated=int(unseen["simulated"].sum()),
         before_journals=older,
         lost=max(0, len(late) - recent - withdrawn),
         unreceived=len(real) - older + never_seen,
     )
+
+
+def on_the_way(store: Store, received: Path, now: str) -> set[VoteKey]:
+    """The votes that arrived within the minute before `now`, or later, and are not kept yet."""
+    withdrawn, stored = _stored(store)
+    kept, arrived = set(_vote_keys(stored)), read_journals(received)
+    late = {key: at for key, at in arrived.items() if key not in kept}
+    return _on_the_way(late, withdrawn, now)
+
+
+def _on_the_way(late: dict[VoteKey, str], withdrawn: int, now: str) -> set[VoteKey]:
+    """Of the votes that arrived and are not kept, those that may still come.
+
+    Withdrawn votes are gone from the database: they are taken for the oldest ones that lack.
+    """
+    lacking = sorted(late, key=lambda key: (late[key], key))[withdrawn:]
+    return {key for key in lacking if _is_recent(late[key], now)}
+
+
+def _is_recent(at: str, now: str) -> bool:
+    return datetime.fromisoformat(at) > datetime.fromisoformat(now) - ON_THE_WAY
 
 
 def read_journals(received: Path) -> dict[VoteKey, str]:

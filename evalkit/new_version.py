@@ -3,12 +3,15 @@
 import os
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 from evalkit.errors import StudyError
+from evalkit.exports.cards import exported_heading
 from evalkit.files import part_name, write_text
 from evalkit.lock import lock_hash
-from evalkit.study import parse_study
+from evalkit.models import ImportedModel
+from evalkit.study import parse_study, require_name
 from evalkit.study_folder import StudyFolder
 
 _NAME = re.compile(r"^name\s*=.*$", re.MULTILINE)
@@ -26,6 +29,8 @@ def new_version(old: StudyFolder, path: Path) -> Path:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StudyError(f"{path}: exists already; give a folder that does not exist yet")
+    require_name(path.resolve().name, str(path))
+    _require_reachable(old, path)
     text = _text(old, path)
     part = path.parent / part_name()
     try:
@@ -39,6 +44,21 @@ def new_version(old: StudyFolder, path: Path) -> Path:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return path / "study.toml"
+
+
+def _require_reachable(old: StudyFolder, path: Path) -> None:
+    """StudyError where prompts or images lie outside the old folder, and not so from the new."""
+    models = (model for model in old.study.models if isinstance(model, ImportedModel))
+    named = {"prompts.source": old.study.prompts.source}
+    named |= {f"models.{model.name}.images": model.images for model in models}
+    for key, name in named.items():
+        there = (old.root / name).resolve()
+        is_outside = not there.is_relative_to(old.root.resolve())
+        if there.exists() and is_outside and (path.resolve() / name).resolve() != there:
+            raise StudyError(
+                f'{old.root / "study.toml"}: {key} = "{name}" is named from the study folder, and '
+                f"does not lie so from {path}; make the new version beside the old one"
+            )
 
 
 def _text(old: StudyFolder, path: Path) -> str:
@@ -69,7 +89,7 @@ def _brought(old: StudyFolder) -> set[str]:
     made = {
         "study.toml", "pairs.csv", "checks.csv", "images.csv", "blinded", "lock.json", "received",
         "check.json", "simulation.json", "scores", "judgements", "sets", "spreads", "analysis",
-        "report", "bench.json", "SHA256SUMS",
+        "report", "bench.json", "SHA256SUMS", old.screen_file.name,
     }  # fmt: skip
     votes = Path(old.study.store).stem
     return {
@@ -78,7 +98,22 @@ def _brought(old: StudyFolder) -> set[str]:
         if path.name not in made
         and not path.name.startswith(".")
         and not (path.name.startswith(votes) and ".sqlite" in path.name)
+        and not (_is_archive(path) or _is_export(path, old.study.name))
     }
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether it is a study in a file, as `archive` writes it, whose votes are not the new ones."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return {"study.toml", "SHA256SUMS"} <= {Path(name).name for name in file.namelist()}
+
+
+def _is_export(path: Path, study: str) -> bool:
+    """Whether it is a folder that `export` wrote of the study, with its votes."""
+    card = path / "README.md"
+    return card.is_file() and exported_heading(study) in card.read_text("utf-8", errors="replace")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -161,13 +161,18 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
+def require_name(name: str, where: str) -> None:
+    """StudyError where a study or a model cannot be called so."""
+    if not _NAME.fullmatch(name):
+        raise StudyError(
+            f'{where}: "{name}"; a name has letters, digits, ".", "_" and "-" only and '
+            "at most 64 of them; rename it"
+        )
+
+
 def _check_names(file: _StudyFile, path: Path) -> None:
     for place, name in [("name", file.name), *(("models", name) for name in file.models)]:
-        if not _NAME.fullmatch(name):
-            raise StudyError(
-                f'{path}: {place}: "{name}"; a name has letters, digits, ".", "_" and "-" only and '
-                "at most 64 of them; rename it"
-            )
+        require_name(name, f"{path}: {place}")
     ids = [question.id for question in file.questions]
     for question_id in ids:
         if ids.count(question_id) > 1:

@@ -143,6 +143,11 @@ class StudyFolder:
         """Folder of the report page and the tables beside it."""
         return self.root / "report"
 
+    @property
+    def report_record(self) -> Path:
+        """The SHA-256 of every file of the report, and the lock it was made under."""
+        return self.report / "files.json"
+
     def read_prompts(self) -> pd.DataFrame:
         """The drawn prompts; StudyError before generation."""
         return self._read(self.prompts_file, tables.PROMPTS)

@@ -17,7 +17,7 @@ from evalkit import __version__, installation
 from evalkit.cli import app
 from evalkit.collection import open_collection
 from evalkit.errors import EvalkitError
-from evalkit.installation import look, read_gpus, require_command
+from evalkit.installation import look, read_gpus, require_command, require_known
 from evalkit.presets import init_study
 from evalkit.study_folder import StudyFolder
 from tests.study_factory import NOW, make_study
@@ -203,10 +203,10 @@ def test_doctor_names_what_a_command_lacks(monkeypatch, tmp_path):
     name = next(n for n in found.packages["metrics"] if n.startswith("open"))
     assert found.lacking["score"] == [name]
     with pytest.raises(EvalkitError, match=r'score needs open.clip.*pip install "evalkit\[metrics'):
-        require_command(found, "score", ["plan", "score"], "metrics")
-    require_command(found, "plan", ["plan", "score"], None)
+        require_command(found, "score")
+    require_command(found, "plan")
     with pytest.raises(EvalkitError, match='unknown command "scor".*did you mean "score"'):
-        require_command(found, "scor", ["plan", "score"], None)
+        require_known("scor", ["plan", "score"])
 
 
 def test_doctor_says_what_a_study_needs(monkeypatch, tmp_path):
@@ -216,9 +216,39 @@ def test_doctor_says_what_a_study_needs(monkeypatch, tmp_path):
     monkeypatch.setattr(
         installation, "_packages", lambda: {extra: {"x": None} for extra in installation.EXTRAS}
     )
+    monkeypatch.setattr(installation, "_version", lambda package: None)
     lacking = look(tmp_path, StudyFolder(folder.root).study).lacking
     assert set(lacking) == {*installation.COMMANDS, "store"}
     assert set(look(tmp_path).lacking) == set(installation.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("package", "commands", "install"),
+    [
+        ("playwright", {"screen"}, 'pip install "evalkit[app]" playwright'),
+        ("torch", {"generate", "bench", "demo", "score"}, 'pip install "evalkit[generate,app]"'),
+        ("streamlit", {"check", "serve", "dashboard", "screen", "demo"}, "generate,app"),
+        ("datasets", {"generate", "bench", "demo", "export --format"}, "generate,app"),
+    ],
+)
+def test_doctor_knows_which_commands_need_a_package(
+    monkeypatch, tmp_path, package, commands, install
+):
+    """As the commands import them: demo generates and serves, screen photographs a server."""
+    real = installation._version
+    monkeypatch.setattr(
+        installation, "_version", lambda name: None if name == package else real(name)
+    )
+    found = look(tmp_path)
+    assert {name.partition(" datasets")[0] for name in found.lacking} == commands
+    command = "screen" if package == "playwright" else "demo"
+    with pytest.raises(EvalkitError) as caught:
+        require_command(found, command)
+    assert install in str(caught.value)
+
+
+def test_doctor_refuses_an_unknown_command_before_it_says_anything():
+    assert_refused(evalkit("doctor", "--for", "foo"), 'unknown command "foo"')
 
 
 def test_doctor_reads_what_the_driver_says_of_gpus():

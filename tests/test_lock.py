@@ -13,10 +13,12 @@ from evalkit.errors import StudyError
 from evalkit.frozen import rows_change
 from evalkit.lock import (
     contradiction,
+    has_contents,
     has_votes,
     is_unchanged,
     lock_facts,
     lock_hash,
+    missing_content,
     read_lock,
     require_unchanged,
 )
@@ -165,6 +167,17 @@ def test_the_lock_has_versions_and_what_its_hashes_are_of(folder):
     ]:  # fmt: skip
         forged = json.loads(json.dumps(lock[part]).replace(old, new))
         assert contradiction({**lock, part: forged}) == part
+
+
+def test_a_lock_has_all_its_contents_or_is_older_than_they(folder):
+    lock = read_lock(folder)
+    assert missing_content(lock) == "" and has_contents(lock)
+    assert missing_content({k: v for k, v in lock.items() if k != "images"}) == "images"
+    contents = ("study", "prompts", "images", "blinded")
+    stripped = {k: v for k, v in lock.items() if k not in contents}
+    assert missing_content(stripped) == "study"
+    older = {k: v for k, v in stripped.items() if k not in ("python", "libraries")}
+    assert missing_content(older) == "" and not has_contents(older)
 
 
 def test_a_reader_is_told_of_the_lock_in_short(folder, tmp_path):

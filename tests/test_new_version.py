@@ -1,9 +1,11 @@
 """A new version of a study: what comes along, what does not, and how it names the old one."""
 
 import shutil
+import zipfile
 
 import pytest
 
+from evalkit.archive import archive_study
 from evalkit.collection import open_collection
 from evalkit.errors import StudyError
 from evalkit.generation import generate
@@ -81,4 +83,34 @@ def test_nothing_is_written_where_the_folder_or_the_name_cannot_be(old, tmp_path
         new_version(old, tmp_path / "full")
     with pytest.raises(StudyError, match="a name has letters"):
         new_version(old, tmp_path / "two words")
+    with pytest.raises(StudyError, match='a"b: "a"b"; a name has letters'):
+        new_version(old, tmp_path / 'a"b')
     assert {path.name for path in tmp_path.iterdir()} == {"old", "full"}
+
+
+def test_what_was_made_of_the_old_votes_stays_behind(old, tmp_path):
+    """A picture of its screen, an archive and an export that were written into its folder."""
+    old.screen_file.write_bytes(b"picture")
+    archive_study(old, old.root / "kept.zip", NOW)
+    export = old.root / "mine" / "README.md"
+    export.parent.mkdir()
+    export.write_text("# Human preferences of the study factory\n")
+    with zipfile.ZipFile(old.root / "papers.zip", "w") as file:
+        file.writestr("paper.txt", "mine")
+    new = StudyFolder(new_version(old, tmp_path / "second").parent)
+    assert {path.name for path in new.root.iterdir()} == {
+        "study.toml", "prompts.csv", "images", "papers.zip"
+    }  # fmt: skip
+
+
+def test_prompts_that_lie_beside_the_study_are_not_lost_from_sight(old, tmp_path):
+    shutil.copy(old.prompts_file, tmp_path / "p.csv")
+    text = (old.root / "study.toml").read_text()
+    assert 'source = "prompts.csv"' in text
+    (old.root / "study.toml").write_text(text.replace('"prompts.csv"', '"../p.csv"'))
+    beside = StudyFolder(old.root)
+    with pytest.raises(StudyError, match=r'prompts\.source = "\.\./p\.csv" is named from'):
+        new_version(beside, tmp_path / "deep" / "second")
+    assert not (tmp_path / "deep").exists()
+    new = StudyFolder(new_version(beside, tmp_path / "second").parent)
+    assert (new.root / new.study.prompts.source).is_file()

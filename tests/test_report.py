@@ -1,5 +1,6 @@
 """The report: its numbers are those of the tables, and it stands alone on disk."""
 
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -287,6 +288,15 @@ def test_every_result_table_lies_beside_the_page_unchanged(real: StudyFolder) ->
         assert copy.read_bytes() == (real.analysis / f"{name}.csv").read_bytes()
     scores = (real.scores / "clip_score.csv").read_bytes()
     assert (real.report / "tables" / "clip_score.csv").read_bytes() == scores
+
+
+def test_the_record_names_every_file_of_the_report(real: StudyFolder) -> None:
+    record = json.loads(real.report_record.read_text())
+    files = {path for path in real.report.rglob("*") if path.is_file()}
+    assert {real.report / name for name in record["files"]} == files - {real.report_record}
+    assert record["lock"] == lock_hash(real)
+    page = hashlib.sha256((real.report / "index.html").read_bytes()).hexdigest()
+    assert record["files"]["index.html"] == page
 
 
 def test_the_same_files_give_the_same_page_and_figures(study: StudyFolder) -> None:

@@ -91,3 +91,16 @@ def test_simulated_votes_are_labelled_in_every_row():
 def test_a_column_that_stands_twice_is_refused(tmp_path):
     with pytest.raises(TableError, match="column winner stands twice"):
         read(tmp_path, VOTES.replace("\n", ",winner\n") + "a,p,q,x,y,tie,tie\n")
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/x.png", "a/../../x.png", "a\\x.png", "a\0x.png"])
+def test_a_file_outside_its_folder_is_refused(name):
+    prompts = pd.DataFrame(
+        {"prompt_id": ["p"], "prompt": ["a"], "category": [""], "challenge": [""]}
+    ).assign(input_image=name, input_sha256="")
+    with pytest.raises(TableError, match="line 2, column input_image: .*a path below its folder"):
+        tables.check(prompts, tables.PROMPTS, "here")
+    for allowed in ("inputs/a..b.png", ""):
+        fine = tables.check(prompts.assign(input_image=allowed), tables.PROMPTS, "here")
+        assert fine["input_image"].tolist() == [allowed]
+    assert tables.check(prompts.iloc[:0], tables.PROMPTS, "here").empty

@@ -19,7 +19,7 @@ def archive(
     from evalkit.archive import archive_study
     from evalkit.study_folder import open_study
 
-    n = archive_study(open_study(path), to)
+    n = archive_study(open_study(path), to, now())
     print(f"Wrote {to}: {n:,} files. Read it back with: evalkit import {to} NEW")
 
 

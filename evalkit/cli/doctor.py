@@ -9,6 +9,7 @@ from evalkit.cli.app import app
 
 if TYPE_CHECKING:
     from evalkit.installation import Installation
+    from evalkit.study import Study
 
 
 @app.command(epilog="Example: evalkit doctor --for score")
@@ -23,23 +24,25 @@ def doctor(
 ) -> None:
     """Say what is installed here, and which command lacks what."""
     from evalkit.cli.terminal import show_json
-    from evalkit.installation import look, needed_extras, require_command
+    from evalkit.installation import look, require_command, require_known
     from evalkit.study_folder import open_study
 
+    if command is not None:
+        known = [info.name or info.callback.__name__ for info in app.registered_commands]
+        require_known(command, sorted(known))
     study = None if path is None else open_study(path).study
-    found, needs = look(path or Path(), study), needed_extras(study)
+    found = look(path or Path(), study)
     if as_json:
         show_json(found.as_json())
     else:
-        _show(found, needs)
+        _show(found, study)
     if command is not None:
-        known = [info.name or info.callback.__name__ for info in app.registered_commands]
-        require_command(found, command, sorted(known), needs.get(command))
+        require_command(found, command)
 
 
-def _show(found: "Installation", needs: dict[str, str]) -> None:
+def _show(found: "Installation", study: "Study | None") -> None:
     from evalkit.cli.terminal import ALARM, show, show_lines, table
-    from evalkit.installation import gib
+    from evalkit.installation import gib, needs
 
     rows = table(("extra", "package", "version"))
     for extra, packages in found.packages.items():
@@ -53,7 +56,7 @@ def _show(found: "Installation", needs: dict[str, str]) -> None:
     programs = ", ".join(found.programs.values()) or "no Chromium, no nginx"
     show_lines([f"disk: {gib(found.free_disk_bytes)} free", f"programs: {programs}"])
     for command, missing in found.lacking.items():
-        line = f'{command} needs {", ".join(missing)}: pip install "evalkit[{needs[command]}]"'
+        line = f"{command} needs {', '.join(missing)}: {needs(study)[command].install}"
         show_lines([line], head=0, style=ALARM)
     if not found.lacking:
         show_lines(["Every command can run."])

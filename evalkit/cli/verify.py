@@ -24,7 +24,7 @@ def verify(
 
     folder = open_study(path)
     checks = verified(folder, now())
-    failed = sum(check.state == "FAILED" for check in checks)
+    failed = [check for check in checks if check.state == "FAILED"]
     if as_json:
         found = {"lock": lock_hash(folder), "passed": not failed}
         show_json(found | {"checks": [asdict(check) for check in checks]})
@@ -33,6 +33,6 @@ def verify(
             show_lines([check.line], head=0, style=_STYLES[check.state])
     if failed:
         raise EvalkitError(
-            f"verify: {failed} of {len(checks)} checks of {path} failed; put back what was changed "
-            "from a copy, then verify again"
+            f"verify: {len(failed)} of {len(checks)} checks of {path} failed; {failed[0].remedy}, "
+            "then verify again"
         )

@@ -84,6 +84,11 @@ def pickapic_card(content: Published, files: Sequence[str], left_out: dict[str, 
     return _header(content, named) + _text(content, [said, *_left_out(left_out), again])
 
 
+def exported_heading(study: str) -> str:
+    """The heading of every card, by which an export of the study is known."""
+    return f"# Human preferences of the study {study}"
+
+
 def _text(content: Published, paragraphs: Sequence[str]) -> str:
     study = content.folder.study
     licences = "; ".join(f"{model.name}: {model.licence or 'not known'}" for model in study.models)
@@ -95,7 +100,7 @@ def _text(content: Published, paragraphs: Sequence[str]) -> str:
     rules = study.exclusions.model_dump(exclude_defaults=True)
     stated = ", ".join(f"{name} = {value}" for name, value in rules.items()) or "none"
     found = [
-        f"# Human preferences of the study {study.name}",
+        exported_heading(study.name),
         *(f"**{stamp}**" for stamp in content.stamps),
         *(["These votes were made by a program, not by people."] if content.simulated else []),
         *paragraphs,

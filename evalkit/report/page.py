@@ -23,6 +23,7 @@ from evalkit.report.sections.speed import speed_section
 from evalkit.report.sections.voters import voters_section
 from evalkit.report.sections.win_rates import win_rates_section
 from evalkit.report.supplement import write_figures, write_tables
+from evalkit.report_files import write_record
 from evalkit.study_folder import StudyFolder
 from evalkit.wording import counted
 
@@ -47,7 +48,8 @@ def write_report(
     progress: Progress | None = None,
 ) -> Path:
     """Write report/index.html, and beside it tables/*.csv and *.tex, figures/*.pdf, copies of the
-    images in pairs/, methods.md and datasheet.md; gives the page's path.
+    images in pairs/, methods.md and datasheet.md, and files.json with the SHA-256 of all these;
+    gives the page's path.
 
     Everything shown comes from the study's files; the same files and `now` give the same page.
     `embed` puts small copies of all images into the page. `progress(done, total, label)` is called
@@ -57,12 +59,14 @@ def write_report(
     """
     results = read_results(folder, early)
     screen = _screen(results)  # read before anything is written
+    folder.report_record.unlink(missing_ok=True)  # it comes last: a report without is not whole
     content = _content(results, now, make_copies(results, embed, progress), screen)
     drawings = [drawing for section in content["sections"] for drawing in section.drawings]
     write_figures(results, {drawing.name: drawing.figure for drawing in drawings})
     page = folder.report / "index.html"
     files = [*write_tables(results), *write_paper(results, content["heds"], now)]
     write_text(page, render({**content, "table_files": files}))
+    write_record(folder)
     return page
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -61,8 +62,7 @@ def estimates(
     of `slices` stand in a table of their own. `skipped` may name the table stability, which is not
     made then.
     """
-    kept = checked(counted(comparisons).drop(columns="excluded_by", errors="ignore"))
-    sure = {"interval": options.interval, "level": options.level, "seed": options.seed}
+    kept, sure = _counted(comparisons), _sure(options)
     rated = partial(win_rates, ties=options.share_rule, **sure)
     headline = {
         "win_rates": rated,
@@ -88,9 +88,31 @@ def estimates(
     return labelled(results, tables.is_simulated(comparisons))
 
 
+def headline_win_rates(comparisons: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """The table win_rates alone, as `estimates` makes it."""
+    rates = win_rates(_counted(comparisons), ties=options.share_rule, **_sure(options))
+    simulated = tables.is_simulated(comparisons)
+    return tables.check(tables.label_simulated(rates, simulated), tables.WIN_RATES, "win_rates")
+
+
+def _counted(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """The votes that no rule sets aside."""
+    return checked(counted(comparisons).drop(columns="excluded_by", errors="ignore"))
+
+
+def _sure(options: Options) -> dict[str, Any]:
+    """How intervals of shares are made."""
+    return {"interval": options.interval, "level": options.level, "seed": options.seed}
+
+
 def labelled(results: dict[str, pd.DataFrame], simulated: bool) -> dict[str, pd.DataFrame]:
     """The tables, saying SIMULATED VOTES in every row where that is so."""
     return {name: tables.label_simulated(frame, simulated) for name, frame in results.items()}
+
+
+def is_table(name: str) -> bool:
+    """Whether a result table has that name."""
+    return name in TABLES or name.startswith(SLICED)
 
 
 def table_of(name: str) -> tables.Table:

@@ -12,7 +12,7 @@ import pandas as pd
 from evalkit import tables
 from evalkit.errors import StudyError
 from evalkit.files import file_sha256, part_name, remove_leftovers, write_json
-from evalkit.result_tables.estimates import SLICED, TABLES, table_of
+from evalkit.result_tables.estimates import is_table, table_of
 
 _SUMMARY = "summary.json"
 _VOTES = "comparisons"  # the table that holds no result
@@ -109,8 +109,7 @@ def _exchange(new: Path, earlier: Path, out: Path) -> None:
 def _earlier(out: Path, new: Path) -> Iterator[Path]:
     """The files that `new` replaces and other results; votes may be the user's own, and stay."""
     for path in out.iterdir():
-        is_table = path.suffix == ".csv" and (path.stem in TABLES or path.stem.startswith(SLICED))
-        is_result = is_table and path.stem != _VOTES
+        is_result = path.suffix == ".csv" and is_table(path.stem) and path.stem != _VOTES
         if path.is_file() and (is_result or (new / path.name).exists()):
             yield path
 

@@ -355,7 +355,7 @@ class Store(Transactions):
         return self._frame(frames.votes_frame)
 
     def vote_keys(self) -> pd.DataFrame:
-        """Columns trial_id, revision, created_at, simulated: a row per vote and per correction."""
+        """Columns trial_id, revision, created_at, choice, simulated: a row per vote, correction."""
         return self._frame(frames.vote_keys_frame)
 
     def withdrawn_votes(self) -> int:

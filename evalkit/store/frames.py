@@ -44,8 +44,8 @@ def votes_frame(connection: sa.Connection) -> pd.DataFrame:
 def vote_keys_frame(connection: sa.Connection) -> pd.DataFrame:
     """See `Store.vote_keys`; in no order."""
     votes, trials, who = schema.votes, schema.trials, schema.annotators
-    columns = (votes.c.trial_id, votes.c.revision, votes.c.created_at, who.c.simulated)
-    query = sa.select(*columns).select_from(
+    of_vote = (votes.c[name] for name in ("trial_id", "revision", "created_at", "choice"))
+    query = sa.select(*of_vote, who.c.simulated).select_from(
         votes.join(trials, trials.c.trial_id == votes.c.trial_id).join(
             who, who.c.annotator_id == trials.c.annotator_id
         )

@@ -58,7 +58,22 @@ def _typed(cells: pd.Series, column: Column, where: str) -> pd.Series:
             found = texts[wrong].iloc[0]
             hint = nearest(found, column.allowed)
             _refuse(wrong, column, where, f'"{found}"', f"one of {listed(column.allowed)}{hint}")
+    if column.kind == "file":
+        _require_inside(texts, missing, column, where)
     return texts.astype(object)
+
+
+def _require_inside(texts: pd.Series, missing: pd.Series, column: Column, where: str) -> None:
+    """TableError where a path leads out of its folder: the table may come from elsewhere."""
+    wrong = ~texts.map(_is_inside).astype(bool) & ~missing
+    if wrong.any():
+        allowed = 'a path below its folder, without ".." and backslashes'
+        _refuse(wrong, column, where, f'"{texts[wrong].iloc[0]}"', allowed)
+
+
+def _is_inside(name: str) -> bool:
+    parts = name.split("/")
+    return ".." not in parts and parts[0] != "" and not {"\\", "\0"} & set(name)
 
 
 def _numeric(cells: pd.Series, missing: pd.Series, column: Column, where: str) -> pd.Series:

@@ -25,10 +25,13 @@ FIRST_LINE = 2  # line of the first data row in a file with a header, as an edit
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, what its cells hold and which values are allowed."""
+    """One column: its name, what its cells hold and which values are allowed.
+
+    A cell of the kind file is a path below the folder that the table speaks of.
+    """
 
     name: str
-    kind: Literal["text", "integer", "number", "flag"] = "text"
+    kind: Literal["text", "integer", "number", "flag", "file"] = "text"
     allowed: tuple[str, ...] = ()
     required: bool = True  # False: the column may be absent
     empty: bool = False  # True: a cell may be empty (missing)
@@ -55,6 +58,10 @@ class Table:
 
 def text(*names: str, empty: bool = False, required: bool = True) -> tuple[Column, ...]:
     return tuple(Column(name, empty=empty, required=required) for name in names)
+
+
+def file(*names: str, empty: bool = False, required: bool = True) -> tuple[Column, ...]:
+    return tuple(Column(name, "file", empty=empty, required=required) for name in names)
 
 
 def number(*names: str, empty: bool = True, required: bool = True) -> tuple[Column, ...]:

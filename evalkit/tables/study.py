@@ -11,6 +11,7 @@ from evalkit.tables.columns import (
     Column,
     Table,
     count,
+    file,
     number,
     text,
 )
@@ -24,7 +25,8 @@ PROMPTS = Table(
         *text("prompt_id", "prompt"),
         *text("category", "challenge", empty=True),
         # The input image of an image-to-image study: its file in the study folder, and its hash.
-        *text("input_image", "input_sha256", required=False, empty=True),
+        *file("input_image", required=False, empty=True),
+        *text("input_sha256", required=False, empty=True),
     ),
     key=("prompt_id",),
 )
@@ -33,7 +35,7 @@ IMAGES = Table(
     (
         *text("image_id", "prompt_id", "model"),
         *count("seed"),
-        *text("file_name", empty=True),
+        *file("file_name", empty=True),
         *count("width", "height"),
         *text("sha256", empty=True),
         *number("seconds"),
@@ -66,7 +68,8 @@ BLINDED_PAIRS = Table(
     (
         *text("pair_id"),
         *text("question_id", empty=True),
-        *text("matchup", "prompt_id", "foil_prompt_id", "prompt", "file_a", "file_b"),
+        *text("matchup", "prompt_id", "foil_prompt_id", "prompt"),
+        *file("file_a", "file_b"),
         Column("role", allowed=PAIR_ROLES),
         Column("expected", allowed=("a", "b"), empty=True),  # the right image of a check
         Column("foil", allowed=FOILS, empty=True),  # what is wrong with the other one
