@@ -9,6 +9,8 @@ from evalkit.files import file_sha256, write_json
 from evalkit.lock import lock_hash
 from evalkit.study_folder import StudyFolder
 
+LABELLED = ("comparisons", "annotators", "stability")  # tables in which annotators have labels
+
 
 def write_record(folder: StudyFolder) -> None:
     """Note the files of the report as they lie there; called when all are written."""

@@ -10,6 +10,7 @@ from evalkit.files import write_bytes, write_text
 from evalkit.report import latex
 from evalkit.report.results import Results
 from evalkit.report.vector import pdf
+from evalkit.report_files import LABELLED
 
 TABLES = (
     "win_rates", "win_rates_by_*", "anytime", "tie_rules", "sides", "ratings", "stability", "elo",
@@ -17,7 +18,6 @@ TABLES = (
     "sets", "spreads", "metric_agreement", "metric_bins", "metric_differences", "disagreements",
     "judge_bias", "speed",
 )  # fmt: skip
-LABELLED = ("comparisons", "annotators", "stability")  # the tables that name annotators
 _OF_SITTINGS = ["trial_id", "session_id", "created_at"]  # by which votes could be joined to people
 
 

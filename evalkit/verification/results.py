@@ -11,7 +11,7 @@ from evalkit import tables
 from evalkit.comparisons import winner
 from evalkit.errors import EvalkitError
 from evalkit.lock import has_contents, lock_hash, open_votes, read_lock
-from evalkit.report_files import read_record, wrong_file
+from evalkit.report_files import LABELLED, read_record, wrong_file
 from evalkit.result_tables.estimates import headline_win_rates, is_table
 from evalkit.result_tables.judged import judged_votes
 from evalkit.result_tables.options import Options
@@ -27,8 +27,6 @@ _COMPARED = (
     "kind", "response_ms", "created_at",
 )  # fmt: skip
 _CHANGES_RULES = ("block", "unblock", "withdraw")  # events after which other votes may be set aside
-# The report has annotators under other names there, so that these are none of the analysis.
-_PSEUDONYMS = ("annotators.csv", "comparisons.csv")
 
 
 def analysis(folder: StudyFolder) -> str:
@@ -167,7 +165,8 @@ def _report(folder: StudyFolder) -> str:
 def _shown_tables(folder: StudyFolder) -> list[Path]:
     place = folder.report / "tables"
     found = [*sorted(place.glob("*.csv")), place / "summary.json"]
-    return [file for file in found if file.name not in _PSEUDONYMS]
+    # The report has annotators under labels in some, so that these are none of the analysis.
+    return [file for file in found if file.stem not in LABELLED]
 
 
 def _require_named(folder: StudyFolder, named: str | None, where: str) -> None:
