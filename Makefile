@@ -59,7 +59,7 @@ sample: .venv/.installed browser ## the report of simulated votes that lies in r
 	$(BIN)/evalkit report $(SAMPLE) --embed
 	mkdir -p results/sample
 	cp -r $(SAMPLE)/report results/sample/report
-	rm -rf results/sample/report/pairs
+	rm -rf results/sample/report/pairs results/sample/report/files.json
 
 screens: .venv/.installed browser ## pictures of every screen of the page, into docs/screens
 	$(BIN)/python -m tests.screens docs/screens

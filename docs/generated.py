@@ -19,6 +19,7 @@ _KINDS = {
     "integer": "whole number",
     "number": "number",
     "flag": "true or false",
+    "file": "path below its folder",
 }
 WHERE = {  # table -> its file below the study folder, and what a row is
     "PROMPTS": ("prompts.csv", "a prompt of the study"),
