@@ -100,7 +100,7 @@ def run_evalkit(root: Path, weights: Path) -> dict[str, Any]:
 
     Job.load = timed
     started = time.perf_counter()
-    scores = score(StudyFolder(root), weights=str(weights), batch_size=BATCH)
+    scores = score(StudyFolder(root), weights=str(weights))
     seconds = time.perf_counter() - started - spent[0]
     return {"seconds": seconds, "load": spent[0], "mean": float(scores["score"].mean())}
 

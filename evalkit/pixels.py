@@ -3,8 +3,7 @@
 import io
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from evalkit.errors import ModelError, first_line, listed
 
@@ -59,12 +58,15 @@ def plain(image: Image.Image, where: str) -> Image.Image:
             f"{where}: has pixels of the mode {image.mode}; allowed are RGB and grey in 8 bits; "
             "convert it"
         )
-    upright = ImageOps.exif_transpose(image)
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    upright = ImageOps.exif_transpose(image) if turned else image
     if upright.has_transparency_data and upright.convert("RGBA").getextrema()[3][0] < 255:
         raise ModelError(
             f"{where}: has transparent pixels; allowed are opaque ones; put it on a background"
         )
-    return Image.fromarray(np.asarray(upright.convert("RGB")))  # without its metadata
+    bare = Image.new("RGB", upright.size)  # without its metadata
+    bare.paste(upright.convert("RGB"))
+    return bare
 
 
 def _png_depth(data: bytes) -> int:

@@ -19,6 +19,7 @@ from evalkit.study import Study
 
 PAPER_WEIGHTS = "ViT-g-14/laion2b_s34b_b88k"
 SCALE = 100.0
+_CPU_BATCH = 8
 CARD = Card(
     kind="image",
     weights=PAPER_WEIGHTS,
@@ -63,6 +64,8 @@ class ClipScorer:
     def __init__(self, clip: OpenClip) -> None:
         self.weights = clip.weights
         self._clip = clip
+        if self._device.type == "cpu":  # small batches are no slower there, and begin sooner
+            self.batch_size = min(self.batch_size, _CPU_BATCH)
 
     def prepare(self, image: Image.Image) -> Any:
         """The image as the model's own preprocessing makes it."""
