@@ -22,6 +22,7 @@ from evalkit.store import open_store
 from evalkit.study_folder import StudyFolder
 from study_app.journal import Journal
 from tests.study_factory import NOW, admit, make_study
+from tests.test_cli import assert_refused, evalkit
 
 
 @pytest.fixture
@@ -333,3 +334,10 @@ def test_what_is_no_study_or_lies_elsewhere_is_refused(folder, tmp_path):
     refused(tmp_path / "server", tmp_path / "to", "lie on a server .*pg_dump")
     with pytest.raises(EvalkitError, match=r"lie on a server .*pg_dump"):
         archive_study(StudyFolder(tmp_path / "server"), tmp_path / "b.zip", NOW)
+
+
+def test_the_command_says_where_import_would_refuse_what_it_wrote(folder, tmp_path):
+    (folder.root / "prompts.csv").write_text("prompt_id,prompt,category,challenge\np001,other,,\n")
+    done = evalkit("archive", folder.root, "--to", tmp_path / "kept.zip")
+    assert_refused(done, "kept.zip, which evalkit import will refuse: ")
+    assert (tmp_path / "kept.zip").is_file()

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,10 +12,11 @@ import pytest
 from PIL import Image
 
 from evalkit import tables
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, StudyError
 from evalkit.exports import export_study
 from evalkit.exports.preferences import NO_MAJORITY
 from evalkit.result_tables import analyze_file, analyze_study
+from evalkit.study_folder import StudyFolder
 from tests.exported import people_study, simulated_study
 
 datasets = pytest.importorskip("datasets")
@@ -199,3 +201,12 @@ def test_pick_a_pic_rows_have_its_columns_and_the_left_image_first(people, tmp_p
 def test_an_unknown_format_is_refused_before_the_library_is_asked_for(people, tmp_path):
     with pytest.raises(EvalkitError, match='"hub"'):
         export_study(people, tmp_path / "out", "hub")
+
+
+def test_an_image_that_is_not_the_one_voted_on_is_not_exported(people, tmp_path):
+    copy = StudyFolder(shutil.copytree(people.root, tmp_path / "changed"))
+    first, second = copy.read_images()["file_name"].iloc[:2]
+    (copy.images / first).write_bytes((copy.images / second).read_bytes())
+    with pytest.raises(StudyError, match="is not the image that images.csv lists"):
+        export_study(copy, tmp_path / "out", "datasets")
+    assert not (tmp_path / "out").exists()

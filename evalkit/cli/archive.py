@@ -15,11 +15,17 @@ def archive(
     path: StudyPath,
     to: Annotated[Path, typer.Option(metavar="FILE.zip", help="The file to write.")],
 ) -> None:
-    """Write a whole study into one file, its votes as of one moment, also while people vote."""
+    """Write a whole study into one file, its votes as of one moment, also while people vote.
+
+    A study that verify fails is written too, and said to be refused by import; exit code 2.
+    """
     from evalkit.archive import archive_study
     from evalkit.study_folder import open_study
+    from evalkit.verification import require_whole, verify
 
-    n = archive_study(open_study(path), to, now())
+    folder = open_study(path)
+    n = archive_study(folder, to, now())
+    require_whole(verify(folder, now()), f"archive: wrote {to}, which evalkit import will refuse")
     print(f"Wrote {to}: {n:,} files. Read it back with: evalkit import {to} NEW")
 
 

@@ -1,5 +1,6 @@
 """Rows with images in them: Parquet files that the library `datasets` opens by itself."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -28,18 +29,26 @@ class ImageFiles:
 
     def __init__(self, content: Published) -> None:
         self._folder = content.folder.images
-        self._names = content.images.set_index("image_id")["file_name"].to_dict()
+        by_id = content.images.set_index("image_id")
+        self._names, self._sha256 = by_id["file_name"].to_dict(), by_id["sha256"].to_dict()
 
     def bytes_of(self, image_id: str) -> bytes:
-        """The file's bytes; StudyError where it cannot be read."""
+        """The file's bytes; StudyError where it cannot be read, or is not the image listed."""
         path = self._folder / self._names[image_id]
         try:
-            return read_bytes(path)
+            data = read_bytes(path)
         except OSError as error:
             raise StudyError(
                 f"{path}: the image cannot be read ({error.strerror or error}); make it again "
                 "with: evalkit generate"
             ) from None
+        listed = self._sha256[image_id]
+        if listed and hashlib.sha256(data).hexdigest() != listed:
+            raise StudyError(
+                f"{path}: is not the image that images.csv lists (another sha256), on which people "
+                "voted; put it back from a copy"
+            )
+        return data
 
     def cell(self, image_id: str) -> dict[str, Any]:
         """A cell of a column of kind IMAGE."""
